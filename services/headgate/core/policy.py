@@ -1,0 +1,148 @@
+"""The policy: every number that decides, as one frozen value with the defaults of SPEC.
+
+`policy_file.py` reads it from YAML; nothing else makes one. Times are seconds unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class OnLimit(StrEnum):
+    """What a full scope does with a run that wants in."""
+
+    REJECT = "reject"
+    QUEUE = "queue"
+    SKIP = "skip"
+    CANCEL_IN_PROGRESS = "cancel_in_progress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """What one run may use: bytes, seconds, cores."""
+
+    memory_bytes: int = 512 * 1024 * 1024
+    duration_seconds: float = 300.0
+    cpu_cores: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a tenant bought. None = no limit."""
+
+    name: str
+    concurrent: int
+    monthly_runs: int | None
+    repositories: int | None
+    members: int | None
+    priority_ceiling: int
+    default_priority: int = 5
+    weight: float = 1.0
+    run_limits: RunLimits = RunLimits()
+
+    @property
+    def title(self) -> str:
+        """As people read it: `Pro`."""
+        return self.name.capitalize()
+
+
+PLANS: Mapping[str, Plan] = MappingProxyType(
+    {
+        "free": Plan(name="free", concurrent=1, monthly_runs=100, repositories=3, members=3, priority_ceiling=5),
+        "pro": Plan(name="pro", concurrent=5, monthly_runs=10_000, repositories=50, members=25, priority_ceiling=7),
+        "enterprise": Plan(
+            name="enterprise",
+            concurrent=20,
+            monthly_runs=None,
+            repositories=None,
+            members=None,
+            priority_ceiling=9,
+            default_priority=8,
+        ),
+    }
+)
+
+WHEN_FULL: Mapping[str, OnLimit] = MappingProxyType(
+    {
+        "tenant": OnLimit.REJECT,
+        "user": OnLimit.QUEUE,
+        "org": OnLimit.QUEUE,
+        "repo": OnLimit.QUEUE,
+        "kind": OnLimit.QUEUE,
+        "system": OnLimit.QUEUE,
+    }
+)
+
+PRIORITY_WORDS: Mapping[str, int] = MappingProxyType({"critical": 9, "high": 7, "normal": 5, "low": 2})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineBounds:
+    """How many may wait."""
+
+    total: int = 1_000
+    per_tenant: int = 500
+    per_user: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How runs are kept alive and retried."""
+
+    lease_seconds: float = 30.0
+    heartbeat_seconds: float = 10.0
+    max_attempts: int = 3
+    backoff_min_seconds: float = 2.0
+    backoff_max_seconds: float = 60.0
+    start_deadline_seconds: float = 24 * 3600.0
+    input_grace_seconds: float = 60.0
+    publish_grace_seconds: float = 10.0
+    """How long a pending run's message may take before the sweep publishes it again."""
+    expected_seconds: float = 10.0
+    """What a run is expected to take until it has ended: the estimate in the fair order."""
+    log_bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """Days that things are kept."""
+
+    runs: int = 90
+    events: int = 30
+    receipts: int = 7
+    idempotency_keys: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Everything above, the caps, and the version that receipts quote."""
+
+    version: str = "default"
+    plans: Mapping[str, Plan] = field(default_factory=lambda: PLANS)
+    system: int | None = 50
+    user: int | None = 3
+    repo: int | None = 2
+    org: int | None = None
+    kinds: Mapping[str, int | None] = field(default_factory=lambda: MappingProxyType({"git": 5, "indexing": 10}))
+    repo_overrides: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    org_overrides: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    when_full: Mapping[str, OnLimit] = field(default_factory=lambda: WHEN_FULL)
+    line: LineBounds = LineBounds()
+    ageing_seconds: float = 300.0
+    requests_per_second: float = 100.0
+    request_burst: int = 500
+    retry_after_full: int = 30
+    retry_after_paused: int = 60
+    execution: Execution = Execution()
+    retention: Retention = Retention()
+
+    def plan(self, name: str) -> Plan:
+        """The plan of that name; an unknown one is the strictest (fewest concurrent runs)."""
+        return self.plans.get(name) or min(self.plans.values(), key=lambda p: p.concurrent)
+
+    def kind_cap(self, kind: str) -> int | None:
+        """Concurrent runs of a kind over all tenants; None = no limit."""
+        return self.kinds.get(kind)

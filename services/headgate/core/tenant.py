@@ -1,0 +1,152 @@
+"""A tenant's document: its limits, its gates, who holds slots, how its lanes stand. It is the tenant's lock:
+every commit that changes a run or a lane reads it first and writes it, so all arithmetic on it is race-free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from headgate.core.lane import Lane, LaneState
+from headgate.core.scopes import TENANT, scope_type
+
+Counts = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """One run in flight: since when (ms), how long it is expected to take (s), and the scopes it holds a slot in."""
+
+    since: int
+    expected: float
+    kind: str
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """A pause of the tenant or of a scope inside it. `pausing` until every pending run of it was given back, then `paused`."""
+
+    id: str
+    state: str
+    mode: str = "reject"
+    reason: str = ""
+    by: str = ""
+    since: int = 0
+    until: int | None = None
+    ticket: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """`cap` is its concurrent runs; `defaults` the caps of a user, repo or org; `base` those of the policy file for one
+    scope; `limits` run-time overrides. `ready` counts lanes by kind, `parked` by scope and kind."""
+
+    id: str
+    plan: str
+    cap: int
+    status: str = "active"
+    weight: float = 1.0
+    created_at: int = 0
+    defaults: Mapping[str, int | None] = field(default_factory=dict)
+    base: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+    on_limit: str | None = None
+    month: str = ""
+    month_runs: int = 0
+    quota_exempt: bool = False
+    seq: int = 0
+    gates: Mapping[str, Gate] = field(default_factory=dict)
+    holders: Mapping[str, Holder] = field(default_factory=dict)
+    waiting: int = 0
+    ready: Counts = field(default_factory=dict)
+    parked: Mapping[str, Counts] = field(default_factory=dict)
+    served: float = 0.0
+    """Slot-seconds of its finished runs, by weight, never behind the fleet when it comes back from idleness."""
+    turn: float = 0.0
+    """`served` plus what is expected of the runs in flight: the fair order."""
+    offers: tuple[str, ...] = ()
+    """Kinds of which a run could start now, as far as this tenant is concerned."""
+
+
+def use(tenant: Tenant, scope: str) -> int:
+    """Slots in use in a scope inside the tenant: the holders that name it. `tenant` counts them all."""
+    if scope == TENANT:
+        return len(tenant.holders)
+    return sum(scope in holder.scopes for holder in tenant.holders.values())
+
+
+def limit(tenant: Tenant, scope: str) -> int | None:
+    """The cap in force of a scope inside the tenant: run-time override, else policy override, else default. None = none."""
+    if scope == TENANT:
+        return tenant.cap
+    for overrides in (tenant.limits, tenant.base):
+        if scope in overrides:
+            return overrides[scope]
+    return tenant.defaults.get(scope_type(scope))
+
+
+def full(tenant: Tenant, scope: str) -> bool:
+    """Whether the scope has no slot left."""
+    cap = limit(tenant, scope)
+    return cap is not None and use(tenant, scope) >= cap
+
+
+def blocked(tenant: Tenant, scopes: Iterable[str]) -> str | None:
+    """The first gated or full scope inside the tenant, or None."""
+    return next((scope for scope in scopes if scope in tenant.gates or full(tenant, scope)), None)
+
+
+def take(tenant: Tenant, run_id: str, holder: Holder) -> Tenant:
+    """The tenant with `run_id` holding a slot in each of its scopes. Taking twice is once."""
+    return replace(tenant, holders={**tenant.holders, run_id: holder})
+
+
+def give(tenant: Tenant, run_id: str, now: int) -> Tenant:
+    """The tenant without that holder, its slot-seconds added to `served`. Giving back twice is once."""
+    holder = tenant.holders.get(run_id)
+    if holder is None:
+        return tenant
+    rest = {other: held for other, held in tenant.holders.items() if other != run_id}
+    seconds = max(0, now - holder.since) / 1000
+    return replace(tenant, holders=rest, served=tenant.served + seconds / tenant.weight)
+
+
+def lane_moved(tenant: Tenant, before: Lane | None, after: Lane) -> Tenant:
+    """The tenant's counts of ready and parked lanes after a lane changed. Moves with `lane_after`, never alone."""
+    ready, parked = dict(tenant.ready), {scope: dict(kinds) for scope, kinds in tenant.parked.items()}
+    for lane, step in ((before, -1), (after, 1)):
+        if lane is not None and lane.state is LaneState.READY:
+            _bump(ready, lane.kind, step)
+        elif lane is not None and lane.state is LaneState.PARKED and lane.on is not None:
+            _bump(parked.setdefault(lane.on, {}), lane.kind, step)
+    return replace(tenant, ready=ready, parked={scope: kinds for scope, kinds in parked.items() if kinds})
+
+
+def _bump(counts: dict[str, int], name: str, step: int) -> None:
+    counts[name] = counts.get(name, 0) + step
+    if not counts[name]:
+        del counts[name]
+
+
+def offering(tenant: Tenant) -> tuple[str, ...]:
+    """Kinds with a ready lane, if the tenant itself has a slot and no gate."""
+    if len(tenant.holders) >= tenant.cap or TENANT in tenant.gates or tenant.status != "active":
+        return ()
+    return tuple(sorted(tenant.ready))
+
+
+def refreshed(tenant: Tenant) -> Tenant:
+    """`offers` and `turn`, computed anew: the last thing before every write."""
+    expected = sum(holder.expected for holder in tenant.holders.values())
+    return replace(tenant, offers=offering(tenant), turn=tenant.served + expected / tenant.weight)
+
+
+def lifted(tenant: Tenant, floor: float) -> Tenant:
+    """A tenant that begins to offer starts at the fleet's virtual time: no credit is hoarded by idleness or a pause."""
+    return replace(tenant, served=max(tenant.served, floor))
+
+
+def freed_scopes(tenant: Tenant, scopes: Iterable[str]) -> tuple[str, ...]:
+    """Those of `scopes` that now have room and no gate, and lanes parked on them: the ones to wake."""
+    return tuple(s for s in scopes if s in tenant.parked and s not in tenant.gates and not full(tenant, s))

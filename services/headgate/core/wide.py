@@ -1,0 +1,117 @@
+"""Wide scopes: `system`, kinds and the line are shared by all tenants, so their slots are dealt out over shards.
+
+A shard is a document with a credit; a run holds a wide slot by standing in one shard. Shards of one scope add up to
+its cap. To change a cap every shard is closed (`settle`) and, once no more are held than the new cap allows, the
+credits are dealt anew: nobody loses a slot and free capacity is never negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+MAX_SHARDS = 64
+UNLIMITED_SHARDS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeState:
+    """How far a change of mode or a closed kind has come: `pausing` until every pending run was given back."""
+
+    id: str
+    state: str
+    mode: str = "reject"
+    reason: str = ""
+    by: str = ""
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """A wide scope's cap (None = no limit), its shard count, and, on `system`, the mode and the closed kinds."""
+
+    id: str
+    shards: int
+    cap: int | None
+    base: int | None = None
+    settle: bool = False
+    mode: str = "normal"
+    mode_state: ModeState | None = None
+    closed: Mapping[str, ModeState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """`free` = a run could take a slot here. `rnd` spreads callers. `v`, on system shards, is the fleet's virtual time."""
+
+    id: str
+    scope: str
+    index: int
+    credit: int | None
+    holders: Mapping[str, int] = field(default_factory=dict)
+    settle: bool = False
+    free: bool = True
+    rnd: float = 0.0
+    mode: str = "normal"
+    closed: Mapping[str, str] = field(default_factory=dict)
+    v: float = 0.0
+
+
+def shard_count(cap: int | None) -> int:
+    """As many as the cap, 64 at most, at least one; 16 for a scope without a limit."""
+    return UNLIMITED_SHARDS if cap is None else max(1, min(cap, MAX_SHARDS))
+
+
+def shard_id(scope: str, index: int) -> str:
+    """`kind:git`, 3 gives `kind:git~3`."""
+    return f"{scope}~{index}"
+
+
+def new_scope(scope: str, cap: int | None) -> tuple[Control, tuple[Shard, ...]]:
+    """Control and shards of a scope that did not exist; credits add up to the cap."""
+    count = shard_count(cap)
+    shards = tuple(
+        Shard(id=shard_id(scope, i), scope=scope, index=i, credit=None, free=True, rnd=i / count) for i in range(count)
+    )
+    return Control(id=scope, shards=count, cap=cap, base=cap), tuple(_dealt(shards, cap))
+
+
+def held(shards: Sequence[Shard]) -> int:
+    """Slots in use over all shards."""
+    return sum(len(shard.holders) for shard in shards)
+
+
+def full(shard: Shard) -> bool:
+    """Whether nothing can be taken here now."""
+    return shard.settle or (shard.credit is not None and len(shard.holders) >= shard.credit)
+
+
+def taken(shard: Shard, run_id: str, now: int) -> Shard:
+    """The shard with one more holder. Taking twice is once."""
+    return _open(replace(shard, holders={**shard.holders, run_id: now}))
+
+
+def given(shard: Shard, run_id: str) -> Shard:
+    """The shard without that holder. Giving back twice is once."""
+    return _open(replace(shard, holders={run: at for run, at in shard.holders.items() if run != run_id}))
+
+
+def deal(control: Control, shards: Sequence[Shard]) -> tuple[Control, tuple[Shard, ...]] | None:
+    """Credits for the control's cap, or None while more is held than it allows (a later release deals)."""
+    if control.cap is not None and held(shards) > control.cap:
+        return None
+    return replace(control, settle=False), tuple(_dealt(shards, control.cap))
+
+
+def _dealt(shards: Sequence[Shard], cap: int | None) -> list[Shard]:
+    if cap is None:
+        return [_open(replace(shard, credit=None, settle=False)) for shard in shards]
+    share, extra = divmod(cap - held(shards), len(shards))
+    return [
+        _open(replace(shard, credit=len(shard.holders) + share + (i < extra), settle=False))
+        for i, shard in enumerate(shards)
+    ]
+
+
+def _open(shard: Shard) -> Shard:
+    return replace(shard, free=not full(shard))
