@@ -296,14 +296,14 @@ def when_full(request: Request, tenant: Tenant, scope: str, policy: Policy) -> O
 
 
 def _scopes(request: Request, view: View, policy: Policy) -> Decision:
+    if request.delayed:
+        return Wait(blocked_by="NOT_BEFORE")  # what is full now says nothing about later
     blocking = full_scopes(request, view)
     for scope in blocking:
         if not scope.gated and when_full(request, view.tenant, scope.name, policy) is OnLimit.REJECT:
             return concurrency_refusal(scope, view.tenant, policy)
     if blocking:
         return Wait(blocked_by=blocking[0].name)
-    if request.delayed:
-        return Wait(blocked_by="NOT_BEFORE")
     if view.wide.waiters:
         # No barging: whoever could start and waits goes first. To a run that will not wait that is a full system.
         if when_full(request, view.tenant, SYSTEM, policy) is OnLimit.REJECT:

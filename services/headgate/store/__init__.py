@@ -1,0 +1,1 @@
+"""State of record: documents with versions. Adapters keep facts; everything that has meaning stands above."""
