@@ -1,0 +1,87 @@
+# A message is the name of a run that may start. What cannot be delivered goes to the dead letters, which one
+# subscription keeps for the people who look at them.
+
+data "google_project" "this" {
+  project_id = var.project_id
+}
+
+locals {
+  # Pub/Sub itself forwards dead letters, as this account.
+  pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+
+  month = "2678400s" # the longest Pub/Sub keeps anything
+}
+
+resource "google_pubsub_topic" "runs" {
+  name = "runs"
+}
+
+resource "google_pubsub_topic" "dead_letters" {
+  name                       = "runs-dead-letters"
+  message_retention_duration = local.month
+}
+
+# As this account Pub/Sub calls the worker; it may do nothing else.
+resource "google_service_account" "push" {
+  account_id   = "headgate-push"
+  display_name = "headgate: Pub/Sub push"
+  description  = "Calls the worker with runs; nothing else."
+}
+
+resource "google_pubsub_subscription" "runs_push" {
+  name  = "runs-push"
+  topic = google_pubsub_topic.runs.id
+
+  ack_deadline_seconds       = var.push.ack_deadline_seconds
+  message_retention_duration = var.push.retention
+
+  # No ordering: one poisoned message would hold up all that share its key. The order of the line is ours.
+  enable_message_ordering = false
+
+  expiration_policy {
+    ttl = "" # never, however long nothing happens
+  }
+
+  push_config {
+    push_endpoint = "${var.worker_url}/push"
+
+    oidc_token {
+      service_account_email = google_service_account.push.email
+      audience              = var.worker_url
+    }
+  }
+
+  retry_policy {
+    minimum_backoff = var.push.minimum_backoff
+    maximum_backoff = var.push.maximum_backoff
+  }
+
+  dead_letter_policy {
+    dead_letter_topic     = google_pubsub_topic.dead_letters.id
+    max_delivery_attempts = var.push.max_delivery_attempts
+  }
+}
+
+resource "google_pubsub_subscription" "dead_letters" {
+  name  = "runs-dead-letters-pull"
+  topic = google_pubsub_topic.dead_letters.id
+
+  message_retention_duration = local.month
+
+  expiration_policy {
+    ttl = ""
+  }
+}
+
+# Without both of these grants Pub/Sub goes on delivering for ever, and says so nowhere.
+resource "google_pubsub_topic_iam_member" "forward" {
+  topic  = google_pubsub_topic.dead_letters.id
+  role   = "roles/pubsub.publisher"
+  member = local.pubsub_agent
+}
+
+resource "google_pubsub_subscription_iam_member" "forwarded" {
+  subscription = google_pubsub_subscription.runs_push.id
+  role         = "roles/pubsub.subscriber"
+  member       = local.pubsub_agent
+}
