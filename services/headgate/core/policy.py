@@ -117,6 +117,41 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GitHubPolicy:
+    """How often GitHub is asked for registration tokens, and how long one is used."""
+
+    calls_per_minute: int = 10
+    """Of one organisation."""
+    tokens_per_repository_per_hour: int = 5
+    token_seconds: float = 50 * 60.0
+    refresh_seconds: float = 45 * 60.0
+    """Age at which a cached token is renewed ahead of its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PressurePolicy:
+    """From where on the system slows down or sheds. A rule fires above its threshold, not at it."""
+
+    queue_depth: int = 100
+    """Messages or pending runs that no worker has claimed: above, slow."""
+    fleet_percent: float = 80.0
+    """Slots of the system in use: above, shed."""
+    error_rate: float = 0.05
+    """Share (0-1) of the system's own failures in the last `error_window` finished runs: above, slow."""
+    error_window: int = 100
+    error_minimum: int = 20
+    """Finished runs before the error rate is believed."""
+    shed_below: int = 5
+    """Shed refuses new runs of a priority below this; 10 refuses all."""
+    dry_run: frozenset[str] = frozenset()
+    """Those of PRESSURE_RULES that are only watched."""
+
+
+PRESSURE_RULES = ("queueDepth", "fleetPercent", "errorRate", "github")
+"""The rules of back-pressure, as policy file and receipts name them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Everything above, the caps, and the version that receipts quote."""
 
@@ -138,6 +173,10 @@ class Policy:
     retry_after_paused: int = 60
     execution: Execution = Execution()
     retention: Retention = Retention()
+    github: GitHubPolicy = GitHubPolicy()
+    pressure: PressurePolicy = PressurePolicy()
+    provider_calls: int = 5
+    """Calls of a discussion to its providers at once, over its whole tree."""
 
     def plan(self, name: str) -> Plan:
         """The plan of that name; an unknown one is the strictest (fewest concurrent runs)."""
