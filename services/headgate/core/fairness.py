@@ -13,7 +13,6 @@ and A is next; A gets more starts, both get the same slot-seconds.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 
 from headgate.core.line import order as line_order
 from headgate.core.run import Run

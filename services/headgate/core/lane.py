@@ -9,6 +9,7 @@ from hashlib import sha256
 from headgate.core.run import Run
 from headgate.core.scopes import Affiliation, local_scopes
 
+
 class LaneState(StrEnum):
     """idle: nobody waits. parked: a scope is gated or full, nobody looks. ready: its head may start."""
 

@@ -28,6 +28,6 @@ def backoff_ms(attempt: int, policy: Execution, jitter: float) -> int:
 
     Full jitter: AWS Architecture Blog, "Exponential Backoff and Jitter". The floor keeps a retry from being immediate.
     """
-    ceiling = min(policy.backoff_max_seconds, policy.backoff_min_seconds * 2 ** (attempt - 1))
+    ceiling = min(policy.backoff_max_seconds, policy.backoff_min_seconds * 2.0 ** (attempt - 1))
     floor = policy.backoff_min_seconds / 2
-    return round(1000 * (floor + (ceiling - floor) * jitter))
+    return int(1000 * (floor + (ceiling - floor) * jitter))

@@ -20,6 +20,7 @@ class Change(StrEnum):
     FINISH = "finish"
     RETRY = "retry"
     REVOKE = "revoke"
+    HAND_BACK = "hand_back"
     AWAIT_INPUT = "await_input"
     GIVE_UP_FOR_INPUT = "give_up_for_input"
     ANSWER = "answer"
@@ -35,6 +36,7 @@ TABLE: dict[Change, tuple[frozenset[RunState], frozenset[RunState]]] = {
     Change.FINISH: (frozenset({S.RUNNING}), frozenset({S.COMPLETED, S.FAILED, S.TIMED_OUT})),
     Change.RETRY: (frozenset({S.RUNNING}), frozenset({S.QUEUED})),
     Change.REVOKE: (frozenset({S.PENDING}), frozenset({S.QUEUED})),
+    Change.HAND_BACK: (frozenset({S.RUNNING}), frozenset({S.QUEUED})),
     Change.AWAIT_INPUT: (frozenset({S.RUNNING}), frozenset({S.RUNNING})),
     Change.GIVE_UP_FOR_INPUT: (frozenset({S.RUNNING}), frozenset({S.QUEUED})),
     Change.ANSWER: (frozenset({S.RUNNING, S.QUEUED}), frozenset({S.RUNNING, S.QUEUED})),
@@ -45,7 +47,9 @@ TABLE: dict[Change, tuple[frozenset[RunState], frozenset[RunState]]] = {
 }
 """Change → (states it may start from, states it may end in)."""
 
-_NEW_ATTEMPT = frozenset({Change.CLAIM, Change.RETRY, Change.REVOKE, Change.CANCEL, Change.GIVE_UP_FOR_INPUT})
+_NEW_FENCE = frozenset(
+    {Change.CLAIM, Change.RETRY, Change.REVOKE, Change.HAND_BACK, Change.CANCEL, Change.GIVE_UP_FOR_INPUT}
+)
 """Changes that raise the fence: whatever an older attempt still writes is refused."""
 
 
@@ -67,7 +71,7 @@ def advance(run: Run, change: Change, now: int, to: RunState | None = None, **fa
     target = to or (run.state if run.state in targets else next(iter(targets)))
     if run.state not in sources or target not in targets:
         raise IllegalTransition(f"{change} cannot take run {run.id} from {run.state} to {target}")
-    after = replace(run, state=target, fence=run.fence + (change in _NEW_ATTEMPT), **facts)
+    after = replace(run, state=target, fence=run.fence + (change in _NEW_FENCE), **facts)
     after = replace(after, **_consequences(change, after, now))
     return with_event(after, now, _event_type(change, after), **_event_data(change, after))
 
@@ -84,7 +88,7 @@ def _consequences(change: Change, run: Run, now: int) -> dict[str, Any]:
         sets |= {"holding_since": now}
     elif change is Change.RETRY:
         sets |= {"attempt": run.attempt + 1, "delayed": True, "queued_at": now}
-    elif change is Change.REVOKE:
+    elif change in (Change.REVOKE, Change.HAND_BACK):
         sets |= {"queued_at": run.queued_at or now}
     elif change is Change.GIVE_UP_FOR_INPUT:
         sets |= {"delayed": True, "not_before": None, "queued_at": now}

@@ -136,6 +136,8 @@ class Run:
     artifacts: tuple[Artifact, ...] = ()
     usage: Usage | None = None
     log_bytes: int = 0
+    expire_at: int | None = None
+    """When retention may remove it (ms); set when it ends."""
 
     # its history
     events: tuple[Event, ...] = ()

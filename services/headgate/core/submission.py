@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 
-from headgate.core.policy import OnLimit
+from headgate.core.lane import lane_id
+from headgate.core.policy import OnLimit, Plan, Policy, RunLimits
+from headgate.core.run import Run, RunState
+from headgate.core.scopes import Affiliation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,3 +37,46 @@ class Submission:
     not_before: int | None = None
     start_by: int | None = None
     concurrency_key: str | None = None
+
+
+def run_of(asked: Submission, run_id: str, tenant: str, plan: Plan, policy: Policy, now: int) -> Run:
+    """The run that a submission describes, not yet decided on: queued, with the plan's defaults filled in."""
+    org = asked.repo.partition("/")[0] if asked.repo else None
+    affiliation = Affiliation(asked.user, org, asked.repo)
+    delayed = asked.not_before is not None and asked.not_before > now
+    start = max(now, asked.not_before or 0)
+    return Run(
+        id=run_id,
+        tenant=tenant,
+        kind=asked.kind,
+        input=json.dumps(asked.input, separators=(",", ":"), allow_nan=False),
+        created_at=now,
+        queued_at=now,
+        state=RunState.QUEUED,
+        priority=plan.default_priority if asked.priority is None else asked.priority,
+        user=asked.user,
+        org=org,
+        repo=asked.repo,
+        labels=asked.labels,
+        limits=_limits(asked.limits, plan.run_limits),
+        not_before=asked.not_before,
+        start_by=asked.start_by or start + round(policy.execution.start_deadline_seconds * 1000),
+        delayed=delayed,
+        concurrency_key=asked.concurrency_key,
+        lane=lane_id(tenant, affiliation, asked.kind),
+        lease_seconds=policy.execution.lease_seconds,
+        max_attempts=policy.execution.max_attempts,
+    )
+
+
+def _limits(asked: AskedLimits, default: RunLimits) -> RunLimits:
+    return RunLimits(
+        memory_bytes=default.memory_bytes if asked.memory_bytes is None else asked.memory_bytes,
+        duration_seconds=default.duration_seconds if asked.duration_seconds is None else asked.duration_seconds,
+        cpu_cores=default.cpu_cores if asked.cpu_cores is None else asked.cpu_cores,
+    )
+
+
+def body_hash(asked: Submission) -> str:
+    """The same for equal submissions: what an Idempotency-Key is bound to."""
+    return sha256(json.dumps(asdict(asked), sort_keys=True, default=str).encode()).hexdigest()

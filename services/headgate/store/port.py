@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 Raw = dict[str, Any]
@@ -45,9 +46,10 @@ class Where(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Documents of one collection that meet every condition, by `order` (fields, `-` first = descending), then id.
+    """Documents of one collection that meet every condition, by `order` (fields, `-` first = descending), then id
+    (in the direction of the last order field).
 
-    `after` is a cursor: the values of the order fields and the id of the last document seen.
+    `after` is a cursor: the values of the order fields (all of one direction) and the id of the last document seen.
     Every shape used has its composite index in infra/firestore.tf and its columns in store/schema.sql.
     """
 
@@ -134,9 +136,6 @@ class Backend(Protocol):
         """Give back threads, connections and files."""
 
 
-MISSING = object()
-
-
 def matches(query: Query, raw: Raw) -> bool:
     """Whether a document meets the conditions: how an overlay of uncommitted writes answers queries."""
     return all(_meets(raw.get(where.field), where) for where in query.where)
@@ -161,10 +160,15 @@ def _meets(value: Any, where: Where) -> bool:
     )
 
 
-def sort_key(query: Query, key: Key, raw: Raw) -> tuple[Any, ...]:
-    """A comparable key of a document in the query's order, ties by id. Descending fields must be numbers."""
-    parts: list[Any] = []
-    for field in query.order:
-        value = raw.get(field.lstrip("-"))
-        parts.append((value is not None, -value if field.startswith("-") and value is not None else value))
-    return (*parts, key.id)
+def in_order(query: Query, found: list[Found]) -> list[Found]:
+    """What an overlay of uncommitted writes and a backend's answer make together, in the query's order."""
+    for field in ("id", *reversed(query.order)):
+        name = field.lstrip("-")
+        descending = field.startswith("-") or (name == "id" and any(f.startswith("-") for f in query.order[-1:]))
+        found = sorted(found, key=partial(_comparable, name), reverse=descending)
+    return found
+
+
+def _comparable(name: str, found: Found) -> tuple[bool, Any]:
+    value = found.key.id if name == "id" else (found.raw or {}).get(name)
+    return (value is not None, 0 if value is None else value)

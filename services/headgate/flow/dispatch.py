@@ -1,0 +1,205 @@
+"""Dispatch: give free slots to who is next. The cycle, on one page:
+
+1. the tenant with the least turn among those that offer a kind outside `out`; none: done
+2. a free system shard, and a mode that starts runs; none: done. Its closed kinds join `out`
+3. that tenant's ready lane (of a kind outside `out`) with the least head
+4. blocked inside the tenant after all: park the lane, repeat
+5. a free kind shard; none: the kind joins `out`, repeat
+6. the first two runs of the lane: promote one, the other is the new head; commit, publish, repeat
+
+`out` starts empty in every pass. Blocked lanes are parked and not seen again until a slot they need is freed, so a
+pass costs what it starts, however long the line is. If this process dies between commit and publish, the run is
+`pending` with its publish due: the sweep publishes it.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from headgate.core import admission
+from headgate.core.errors import Unavailable
+from headgate.core.lane import Lane
+from headgate.core.lifecycle import Change, advance
+from headgate.core.run import Run
+from headgate.core.scopes import SYSTEM, kind_scope
+from headgate.core.tenant import Tenant, blocked
+from headgate.delivery.port import DeliveryDown, Message
+from headgate.flow.deps import Asking, Deps
+from headgate.flow.ledger import Ledger, WideSlots, free_shard
+from headgate.flow.receipts import Facts, next_receipt_id, receipt_of, with_receipt
+from headgate.store.documents import where
+from headgate.store.transaction import Hint, Tx
+
+PUBLISH_TIMEOUT = 2.0
+MOST_STALE = 50
+
+
+class Step(Enum):
+    """What one step of a pass came to."""
+
+    PROMOTED = auto()
+    PARKED = auto()
+    STALE = auto()
+    KIND_FULL = auto()
+    KINDS_CLOSED = auto()
+    SYSTEM_FULL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """A step, with the run it promoted or the kinds it found full or closed."""
+
+    step: Step
+    run: Run | None = None
+    kinds: frozenset[str] = frozenset()
+
+
+class Dispatcher:
+    """One process's dispatcher: single-flight. A kick while it runs is never dropped, it makes it run again."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._lock = threading.Lock()
+        self._busy = False
+        self._again = False
+        self.out: frozenset[str] = frozenset()
+        """Kinds that the last pass found full or closed: their waiters cannot start, so nobody barges past them."""
+
+    def dispatch(self) -> dict[str, Run]:
+        """Start what can start now. The runs this call promoted; another thread's pass may have promoted more."""
+        promoted: dict[str, Run] = {}
+        with self._lock:
+            if self._busy:
+                self._again = True
+                return promoted
+            self._busy = True
+        try:
+            while True:
+                self._again = False
+                self._pass(promoted)
+                with self._lock:
+                    if not self._again:
+                        return promoted
+        except Unavailable as down:
+            # Whoever kicked has its own answer already; the next kick or the sweep goes on from here.
+            self._deps.telemetry.warning("dispatch.unavailable", reason=str(down.code), detail=down.detail)
+            return promoted
+        finally:
+            with self._lock:
+                self._busy = False
+
+    def publish(self, run: Run) -> None:
+        """Hand a pending run to delivery. A failure is not the caller's: the sweep publishes what is overdue."""
+        attributes = {**run.trace, "tenant": run.tenant, "kind": run.kind}
+        if run.request_id is not None:
+            attributes["requestId"] = run.request_id
+        try:
+            self._deps.delivery.publish(Message(run_id=run.id, fence=run.fence, attributes=attributes), PUBLISH_TIMEOUT)
+        except DeliveryDown as down:
+            self._deps.telemetry.warning("run.publish_failed", run_id=run.id, detail=str(down))
+
+    def _pass(self, promoted: dict[str, Run]) -> None:
+        out: frozenset[str] = frozenset()
+        stale = 0
+        try:
+            while (next_up := self._next_tenant(out)) is not None:
+                stepped = self._deps.store.transact(_Turn(self._deps, next_up, out).body, next_up.value.id)
+                out |= stepped.kinds
+                stale = stale + 1 if stepped.step is Step.STALE else 0
+                if stepped.step is Step.SYSTEM_FULL or self._stuck(stale, next_up.value.id):
+                    return
+                if stepped.run is not None:
+                    promoted[stepped.run.id] = stepped.run
+                    self._deps.changes.announce(stepped.run.id)
+                    self._deps.telemetry.info("run.promoted", run_id=stepped.run.id, tenant=stepped.run.tenant)
+                    self.publish(stepped.run)
+        finally:
+            self.out = out
+
+    def _stuck(self, stale: int, tenant: str) -> bool:
+        """Whether a tenant offers what cannot be found, again and again: a broken document must not spin for ever."""
+        if stale < MOST_STALE:
+            return False
+        self._deps.telemetry.error("dispatch.stuck", tenant=tenant, remedy="run `headgate audit`")
+        return True
+
+    def _next_tenant(self, out: frozenset[str]) -> Hint | None:
+        kinds = [kind for kind in self._deps.kinds if kind not in out]
+        if not kinds:
+            return None
+        query = where(Tenant, ("offers", "array_contains_any", kinds), order=("turn",), limit=1)
+        found = self._deps.store.hints(Tenant, query)
+        return found[0] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One tenant's turn, as a transaction's body."""
+
+    deps: Deps
+    hint: Hint
+    out: frozenset[str]
+
+    def body(self, tx: Tx) -> Stepped:
+        """Steps 2 to 6. What it finds stale it leaves alone: the pass looks again."""
+        tenant = tx.adopt(Tenant, self.hint)
+        if tenant is None or not set(tenant.offers) - self.out:
+            return Stepped(Step.STALE)
+        chance = self.deps.timing.random()
+        system = free_shard(tx, SYSTEM, chance)
+        if system is None or system.mode == "maintenance":
+            return Stepped(Step.SYSTEM_FULL)
+        if set(system.closed) - self.out:
+            return Stepped(Step.KINDS_CLOSED, kinds=frozenset(system.closed))
+        lane = self._ready_lane(tx, tenant)
+        if lane is None:
+            return Stepped(Step.STALE)
+        ledger = Ledger(tx, tenant, self.deps.policy)
+        if blocked(tenant, lane.scopes) is not None:
+            return self._park(ledger, lane)
+        kind = free_shard(tx, kind_scope(lane.kind), chance)
+        if kind is None:
+            return Stepped(Step.KIND_FULL, kinds=frozenset({lane.kind}))
+        return self._promote(ledger, lane, WideSlots(system, kind))
+
+    def _ready_lane(self, tx: Tx, tenant: Tenant) -> Lane | None:
+        kinds = [kind for kind in tenant.offers if kind not in self.out]
+        conditions = (("tenant", "==", tenant.id), ("state", "==", "ready"), ("kind", "in", kinds))
+        found = tx.hint(Lane, where(Lane, *conditions, order=("head",), limit=1))
+        return found[0] if found else None
+
+    def _park(self, ledger: Ledger, lane: Lane) -> Stepped:
+        ledger.set_lane(lane, lane.head)
+        ledger.touched += lane.scopes
+        ledger.close()
+        return Stepped(Step.PARKED)
+
+    def _promote(self, ledger: Ledger, lane: Lane, slots: WideSlots) -> Stepped:
+        runs = ledger.first_of(lane.id, 2)
+        if not runs:
+            return Stepped(Step.STALE)
+        run, rest = runs[0], runs[1:]
+        receipt = self._receipt(ledger, run, slots)
+        ledger.leave_line(run)
+        run = advance(ledger.take(run, slots), Change.PROMOTE, ledger.tx.now)
+        run = with_receipt(run, receipt)
+        ledger.put_run(run)
+        ledger.set_lane(lane, rest[0].key if rest else None)
+        ledger.touched += lane.scopes
+        ledger.close()
+        return Stepped(Step.PROMOTED, run)
+
+    def _receipt(self, ledger: Ledger, run: Run, slots: WideSlots) -> dict[str, object]:
+        wide = admission.WideView(mode=slots.system.mode)
+        facts = Facts(
+            request=admission.Request(run=run),
+            view=admission.View(tenant=ledger.tenant, wide=wide),
+            decision=admission.Admit(),
+            at=ledger.tx.now,
+            asking=Asking(request_id=run.request_id),
+        )
+        return dict(receipt_of(facts, next_receipt_id(run), self.deps.policy))
+
+

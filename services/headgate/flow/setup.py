@@ -1,0 +1,123 @@
+"""Setting up: wide scopes, tenants and keys; and a changed policy file applied to what exists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from headgate.core.access import ApiKey, Role
+from headgate.core.policy import Policy
+from headgate.core.scopes import LINE, SYSTEM, kind_scope
+from headgate.core.tenant import Tenant
+from headgate.core.wide import Control
+from headgate.flow import audit, fleet
+from headgate.flow.deps import Deps
+from headgate.flow.dispatch import Dispatcher
+from headgate.flow.ledger import Ledger
+from headgate.store.documents import where
+from headgate.store.transaction import Tx
+
+DEMO_TENANTS: Mapping[str, str] = {"free-demo": "free", "pro-demo": "pro", "enterprise-demo": "enterprise"}
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A key as its owner sees it, once: `token` is not stored."""
+
+    key: ApiKey
+    token: str
+
+
+def prepare(deps: Deps, dispatcher: Dispatcher) -> None:
+    """Everything a start needs: scopes exist, and the caps in force are the policy's (run-time overrides stay)."""
+    policy = deps.policy
+    caps: dict[str, int | None] = {SYSTEM: policy.system, LINE: policy.line.total}
+    caps |= {kind_scope(kind): policy.kind_cap(kind) for kind in deps.kinds}
+    fleet.ensure_scopes(deps, caps)
+    for scope, cap in caps.items():
+        control = deps.store.get(Control, scope)
+        if control is not None and control.base != cap:
+            _rebase(deps, dispatcher, control, cap)
+    for tenant in deps.store.query(Tenant, where(Tenant)):
+        _apply_policy(deps, tenant.id)
+    dispatcher.dispatch()
+
+
+def create_tenant(deps: Deps, tenant_id: str, plan: str, *, quota_exempt: bool = False) -> Tenant:
+    """The tenant, made unless it is there."""
+
+    def body(tx: Tx) -> Tenant:
+        found = tx.get(Tenant, tenant_id)
+        if found is not None:
+            return found
+        tenant = Tenant(id=tenant_id, plan=plan, cap=deps.policy.plan(plan).concurrent, created_at=tx.now,
+                        weight=deps.policy.plan(plan).weight, quota_exempt=quota_exempt)  # fmt: skip
+        tenant = _with_policy(tenant, deps.policy)
+        tx.put(tenant)
+        return tenant
+
+    return deps.store.transact(body, tenant_id)
+
+
+def issue_key(deps: Deps, tenant_id: str | None, role: Role, name: str, user: str | None = None) -> IssuedKey:
+    """A new API key. Only its hash is stored; the token cannot be shown again."""
+    key_id, secret = deps.ids.new("key"), deps.ids.secret()
+    token = f"hg_{key_id.removeprefix('key_')}_{secret}"
+
+    def body(tx: Tx) -> ApiKey:
+        key = ApiKey(id=key_id, tenant=tenant_id, role=role, hash=hash_token(token), name=name, created_at=tx.now, user=user)
+        tx.create(key)
+        return key
+
+    return IssuedKey(deps.store.transact(body, f"key:{key_id}"), token)
+
+
+def hash_token(token: str) -> str:
+    """What is stored of a token. It has 256 random bits, so a plain SHA-256 cannot be searched."""
+    return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def create_demo(deps: Deps) -> dict[str, object]:
+    """A demo tenant per plan with an OWNER service key each, and an operator's key: the content of demo.json but `url`."""
+    tenants = {}
+    for tenant_id, plan in DEMO_TENANTS.items():
+        create_tenant(deps, tenant_id, plan, quota_exempt=True)
+        tenants[tenant_id] = {"plan": plan, "apiKey": issue_key(deps, tenant_id, Role.OWNER, "demo").token}
+    operator = issue_key(deps, None, Role.OPERATOR, "demo operator")
+    return {"operator": {"apiKey": operator.token}, "tenants": tenants}
+
+
+def _rebase(deps: Deps, dispatcher: Dispatcher, control: Control, cap: int | None) -> None:
+    """The policy's cap of a wide scope has changed. An override at run time keeps standing over the new base."""
+    why = audit.Reason(id=deps.ids.new("aud"), actor="system:policy", reason=f"policy {deps.policy.version}")
+    if control.cap == control.base:
+        fleet.set_cap(deps, dispatcher, control.id, cap, why)
+
+    def body(tx: Tx) -> None:
+        now = tx.get(Control, control.id)
+        if now is not None:
+            tx.put(replace(now, base=cap))
+
+    deps.store.transact(body, fleet.CONTROL_KEY)
+
+
+def _apply_policy(deps: Deps, tenant_id: str) -> None:
+    def body(tx: Tx) -> None:
+        ledger = Ledger.open(tx, tenant_id, deps.policy)
+        after = _with_policy(ledger.tenant, deps.policy)
+        if after == ledger.tenant:
+            return
+        ledger.tenant = after
+        ledger.touched += list(after.parked)  # whatever limit was lifted wakes who waited for it
+        ledger.close()
+
+    deps.store.transact(body, tenant_id)
+
+
+def _with_policy(tenant: Tenant, policy: Policy) -> Tenant:
+    plan = policy.plan(tenant.plan)
+    repos = {f"repo:{name}": cap for name, cap in policy.repo_overrides.items()}
+    orgs = {f"org:{name}": cap for name, cap in policy.org_overrides.items()}
+    defaults = {"user": policy.user, "repo": policy.repo, "org": policy.org}
+    return replace(tenant, cap=plan.concurrent, weight=plan.weight, defaults=defaults, base={**repos, **orgs})

@@ -1,0 +1,195 @@
+"""The sweep catches what an event missed. Paged, and safe to run twice at once: every step checks again in its commit.
+
+It does nothing that a commit did not already decide: leases that ran out, messages overdue, moments that have come,
+pauses and caps half-way. Lanes never need repair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from headgate.core.errors import HeadgateError
+from headgate.core.leases import expired
+from headgate.core.lifecycle import Change, advance
+from headgate.core.run import Run, RunState
+from headgate.core.scopes import SYSTEM
+from headgate.core.tenant import Tenant
+from headgate.core.wide import Control
+from headgate.flow import audit, fleet, work
+from headgate.flow.cancel import expire_run
+from headgate.flow.deps import Deps
+from headgate.flow.dispatch import Dispatcher
+from headgate.flow.ledger import Ledger, put_run
+from headgate.flow.pause import finish_pause, resume
+from headgate.flow.retention import remove_expired
+from headgate.store.documents import where
+from headgate.store.port import Query
+from headgate.store.transaction import Tx
+
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """How many of each were found."""
+
+    leases: int = 0
+    republished: int = 0
+    due: int = 0
+    expired: int = 0
+    gates: int = 0
+    settled: int = 0
+    removed: int = 0
+
+
+def sweep(deps: Deps, dispatcher: Dispatcher) -> Swept:
+    """One round, ending with a dispatch. Raises Unavailable when the store is away; the next round goes on."""
+    now = deps.store.now()
+    swept = Swept(
+        leases=_each(deps, _overdue("lease_until", now, "running"), lambda run: _lose(deps, dispatcher, run)),
+        republished=_each(deps, _overdue("publish_due", now, "pending"), lambda run: _republish(deps, dispatcher, run)),
+        due=_each(deps, _overdue("not_before", now, "queued", delayed=True), lambda run: _due(deps, run)),
+        expired=_each(deps, _overdue("start_by", now, "queued"), lambda run: _expire(deps, run)),
+        gates=_gates(deps, dispatcher, now),
+        settled=_controls(deps),
+        removed=remove_expired(deps, now),
+    )
+    dispatcher.dispatch()
+    deps.telemetry.info("sweep.completed", **{name: getattr(swept, name) for name in Swept.__dataclass_fields__})
+    return swept
+
+
+def reclaim(deps: Deps, dispatcher: Dispatcher, worker_prefix: str) -> int:
+    """At start: take back at once what a dead process of this very place held, and publish what it left pending."""
+    taken = 0
+    for run in list(_pages(deps, lambda limit: where(Run, ("state", "==", "running"), order=("created_at",), limit=limit))):
+        if run.worker is not None and run.worker.startswith(worker_prefix):
+            work.lose(deps, dispatcher, run)
+            taken += 1
+    for run in list(_pages(deps, lambda limit: where(Run, ("state", "==", "pending"), order=("created_at",), limit=limit))):
+        dispatcher.publish(run)
+        taken += 1
+    dispatcher.dispatch()
+    return taken
+
+
+def _overdue(field: str, now: int, state: str, delayed: bool | None = None) -> Callable[[int], Query]:
+    conditions: list[tuple[str, str, object]] = [("state", "==", state), (field, "<=", now)]
+    if delayed is not None:
+        conditions.append(("delayed", "==", delayed))
+    return lambda limit: where(Run, *conditions, order=(field,), limit=limit)
+
+
+def _each(deps: Deps, query: Callable[[int], Query], act: Callable[[Run], object]) -> int:
+    """Act on every run found, page by page; one that fails does not keep the others waiting."""
+    count = 0
+    for run in _pages(deps, query):
+        try:
+            act(run)
+        except HeadgateError as error:
+            deps.telemetry.warning("sweep.failed", run_id=run.id, reason=str(error.code), detail=error.detail)
+        count += 1
+    return count
+
+
+def _pages(deps: Deps, query: Callable[[int], Query]) -> Iterator[Run]:
+    """Every run found, though acting on one usually takes it out of the query: what was seen is asked over, not twice."""
+    seen: set[str] = set()
+    while True:
+        fresh = [run for run in deps.store.query(Run, query(PAGE + len(seen))) if run.id not in seen]
+        yield from fresh
+        seen |= {run.id for run in fresh}
+        if len(fresh) < PAGE:
+            return
+
+
+def _lose(deps: Deps, dispatcher: Dispatcher, run: Run) -> None:
+    if expired(run, deps.store.now()):
+        deps.telemetry.warning("lease.reclaimed", run_id=run.id, tenant=run.tenant, worker=run.worker)
+        work.lose(deps, dispatcher, run)
+
+
+def _republish(deps: Deps, dispatcher: Dispatcher, run: Run) -> None:
+    """Publish again and look again later; dying between the two publishes twice, which the fence makes harmless."""
+
+    def later(tx: Tx) -> Run | None:
+        now = tx.get(Run, run.id)
+        if now is None or now.state is not RunState.PENDING or now.fence != run.fence:
+            return None
+        grace = round(deps.policy.execution.publish_grace_seconds * 1000)
+        after = replace(now, publish_due=tx.now + grace)
+        put_run(tx, after, deps.policy)
+        return after
+
+    after = deps.store.transact(later, f"run:{run.id}")
+    if after is not None:
+        dispatcher.publish(after)
+
+
+def _due(deps: Deps, run: Run) -> None:
+    """A delayed run's moment has come: it joins its lane."""
+
+    def body(tx: Tx) -> None:
+        ledger = Ledger.open(tx, run.tenant, deps.policy)
+        now = tx.get(Run, run.id)
+        if now is None or now.state is not RunState.QUEUED or not now.delayed or (now.not_before or 0) > tx.now:
+            return
+        ledger.put_run(ledger.enter_lane(advance(now, Change.DUE, tx.now)))
+        ledger.close()
+
+    deps.store.transact(body, run.tenant)
+    deps.changes.announce(run.id)
+
+
+def _expire(deps: Deps, run: Run) -> None:
+    if run.waiting is None:  # a run that waits for an answer is not expired by its start deadline
+        expire_run(deps, run.tenant, run.id)
+
+
+def _gates(deps: Deps, dispatcher: Dispatcher, now: int) -> int:
+    """Pauses: end those whose time is over, finish those that a dead process left half-way."""
+    count = 0
+    for tenant in _tenants(deps):
+        for scope, gate in tenant.gates.items():
+            if gate.until is not None and gate.until <= now:
+                why = audit.Reason(id=deps.ids.new("aud"), actor="system:sweep", reason="the pause's time is over")
+                resume(deps, dispatcher, tenant.id, scope, why)
+                count += 1
+            elif gate.state == "pausing":
+                finish_pause(deps, tenant.id, scope, gate.id)
+                count += 1
+    return count
+
+
+def _tenants(deps: Deps) -> Iterator[Tenant]:
+    after: tuple[object, ...] | None = None
+    while True:
+        page = deps.store.query(Tenant, where(Tenant, limit=PAGE, after=after))
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = (page[-1].id,)
+
+
+def _controls(deps: Deps) -> int:
+    """Wide scopes: deal what is closed, finish a mode or a closed kind that a dead process left half-way."""
+    count = 0
+    for control in deps.store.query(Control, where(Control)):
+        if control.settle:
+            fleet.deal(deps, control.id)
+            count += 1
+        if control.id == SYSTEM:
+            count += _unfinished(deps, control)
+    return count
+
+
+def _unfinished(deps: Deps, control: Control) -> int:
+    pausing = [(kind, state) for kind, state in control.closed.items() if state.state == "pausing"]
+    for kind, state in pausing:
+        fleet.finish_kind(deps, kind, state.id)
+    mode = control.mode_state
+    if mode is not None and mode.state == "pausing":
+        fleet.finish_mode(deps, mode.id)
+        return len(pausing) + 1
+    return len(pausing)

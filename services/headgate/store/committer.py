@@ -1,0 +1,249 @@
+"""Transactions by precondition, combined before they contend.
+
+`Store.transact(body, key)` runs `body(tx)`: read, decide, write. Nothing is locked; the commit succeeds only if every
+document it relied on still has the version that was read, else everything is read and decided again.
+
+Callers in this process that share a key (the tenant) do not race each other: the first leads, folds up to 64 waiting
+bodies over one view and commits them as one; only processes race. Uncombined, 200 callers on one tenant starve.
+
+If the process dies before the commit nothing happened; if it dies after, everything did.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from headgate.core.errors import Code, Unavailable
+from headgate.store.port import Ambiguous, Backend, Conflict, Key, Outage
+from headgate.store.transaction import Torn, Tx
+
+T = TypeVar("T")
+
+MAX_BODIES = 64
+MAX_BYTES = 4 * 1024 * 1024
+
+
+class Timing(Protocol):
+    """Where the store's waiting comes from, so that tests and the simulator own it."""
+
+    def monotonic(self) -> float:
+        """Seconds, only ever forward."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    def random(self) -> float:
+        """0 ≤ x < 1, for jitter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How long a caller may wait, in seconds: for its turn under contention, for a store that does not answer, for one call."""
+
+    contention: float = 10.0
+    outage: float = 2.5
+    call: float = 2.0
+
+
+@dataclass(eq=False, slots=True)
+class _Job(Generic[T]):
+    """One caller's body on its way through a commit."""
+
+    body: Callable[[Tx], T]
+    deadline: float
+    weight: int
+    done: threading.Event = field(default_factory=threading.Event)
+    finished: bool = False
+    value: Any = None
+    error: BaseException | None = None
+
+    def end(self, error: BaseException | None = None) -> None:
+        self.error, self.finished = error, True
+        self.done.set()
+
+    def outcome(self) -> T:
+        if self.error is not None:
+            raise self.error
+        value: T = self.value
+        return value
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """A commit whose reply was lost, and what its bodies had answered."""
+
+    commit_id: str
+    keys: list[Key]
+    answers: list[tuple[_Job[Any], Any, BaseException | None]]
+
+
+class Committer:
+    """Runs bodies of one backend; one per process."""
+
+    def __init__(self, backend: Backend, timing: Timing, new_id: Callable[[], str], budget: Budget) -> None:
+        self._backend = backend
+        self._timing = timing
+        self._new_id = new_id
+        self._budget = budget
+        self._lock = threading.Lock()
+        self._waiting: dict[str, deque[_Job[Any]]] = {}
+
+    def transact(self, body: Callable[[Tx], T], key: str, *, deadline: float | None = None, weight: int = 0) -> T:
+        """What `body` returns, once its writes are committed. `deadline` in seconds from now; `weight` = bytes it writes.
+
+        `body` may run several times and must not mind. What it raises is raised here and its writes are dropped.
+        Raises Unavailable: STORE_CONTENTION when the budget is spent, STORE_UNAVAILABLE when the store does not answer.
+        """
+        job: _Job[T] = _Job(body, self._timing.monotonic() + (deadline or self._budget.contention), weight)
+        with self._lock:
+            leads = key not in self._waiting
+            self._waiting.setdefault(key, deque()).append(job)
+        if not leads:
+            job.done.wait()
+        if not job.finished:
+            self._lead(key, job)
+        return job.outcome()
+
+    def _lead(self, key: str, own: _Job[Any]) -> None:
+        """Commit what waits under the key until the own job is done, then hand the lead to the next waiting caller."""
+        try:
+            while not own.finished:
+                self._settle(self._next_batch(key))
+        finally:
+            with self._lock:
+                queue = self._waiting[key]
+                if queue:
+                    queue[0].done.set()  # not finished: it wakes up as the leader
+                else:
+                    del self._waiting[key]
+
+    def _next_batch(self, key: str) -> list[_Job[Any]]:
+        batch: list[_Job[Any]] = []
+        size = 0
+        with self._lock:
+            queue = self._waiting[key]
+            while queue and len(batch) < MAX_BODIES and (not batch or size + queue[0].weight <= MAX_BYTES):
+                batch.append(queue.popleft())
+                size += batch[-1].weight
+        return batch
+
+    def _settle(self, batch: list[_Job[Any]]) -> None:
+        """Bring every job of the batch to its end; a failure that is nobody's own ends them all."""
+        try:
+            self._commit(batch)
+        except BaseException as failure:
+            for job in batch:
+                if not job.finished:
+                    job.end(failure)
+            if not isinstance(failure, Exception):
+                raise
+
+    def _commit(self, batch: list[_Job[Any]]) -> None:
+        """Try until committed; a batch that conflicts is split, so that one contended body does not hold up the rest.
+
+        A lost reply leaves a doubt: the commit may still turn out to have been applied, at once or when the next
+        attempt finds its documents changed. It is proved before the bodies run again.
+        """
+        doubts: list[_Doubt] = []
+        trouble_since: float | None = None
+        attempt = 0
+        while batch := self._in_time(batch):
+            started = self._timing.monotonic()
+            try:
+                return self._attempt(batch, attempt, doubts, self._call_timeout(trouble_since, started))
+            except (Conflict, Torn):
+                trouble_since = None
+                if doubts and self._prove(doubts):
+                    return None
+                self._pause(attempt)
+                if len(batch) > 1:
+                    half = len(batch) // 2
+                    self._commit(batch[:half])
+                    return self._commit(batch[half:])
+            except (Outage, Ambiguous) as problem:
+                trouble_since = trouble_since or started
+                if self._timing.monotonic() - trouble_since >= self._budget.outage - 0.1:
+                    raise _unavailable(problem, doubts) from problem
+                self._pause(attempt)
+                if doubts and self._prove_if_up(doubts):
+                    return None
+            attempt += 1
+        return None
+
+    def _call_timeout(self, trouble_since: float | None, now: float) -> float:
+        """One call's time: the usual, but never past the end of the patience with a silent store."""
+        if trouble_since is None:
+            return self._budget.call
+        return min(self._budget.call, max(0.1, self._budget.outage - (now - trouble_since)))
+
+    def _attempt(self, batch: list[_Job[Any]], attempt: int, doubts: list[_Doubt], timeout: float) -> None:
+        tx = Tx(self._backend, timeout, attempt)
+        answers = [(job, *_run(job, tx)) for job in batch]
+        commit_id = self._new_id()
+        writes = tx.writes(commit_id)
+        if writes:
+            try:
+                self._backend.commit(writes, timeout)
+            except Ambiguous:
+                doubts.append(_Doubt(commit_id, tx.written_keys(), answers))
+                raise
+        _answer(answers)
+
+    def _prove(self, doubts: list[_Doubt]) -> bool:
+        """Whether one of the doubtful commits was applied after all: its id stands among the last of a document it wrote."""
+        for doubt in doubts:
+            found = self._backend.get(doubt.keys, self._budget.call).found
+            if any(doubt.commit_id in (f.raw or {}).get("commits", ()) for f in found):
+                _answer(doubt.answers)
+                return True
+        return False
+
+    def _prove_if_up(self, doubts: list[_Doubt]) -> bool:
+        try:
+            return self._prove(doubts)
+        except Outage:
+            return False  # still down: the loop comes back here, or gives up with 503
+
+    def _in_time(self, batch: list[_Job[Any]]) -> list[_Job[Any]]:
+        now = self._timing.monotonic()
+        for job in batch:
+            if job.deadline <= now:
+                job.end(_contention())
+        return [job for job in batch if not job.finished]
+
+    def _pause(self, attempt: int) -> None:
+        """Full jitter, 10 ms doubling to 300 ms."""
+        self._timing.sleep(min(0.3, 0.01 * 2 ** min(attempt, 5)) * self._timing.random())
+
+
+def _run(job: _Job[Any], tx: Tx) -> tuple[Any, BaseException | None]:
+    """One body over the shared view; what it raises takes only its own writes with it."""
+    mark = tx.savepoint()
+    try:
+        return job.body(tx), None
+    except (Conflict, Torn, Outage, Ambiguous):
+        raise
+    except Exception as error:
+        tx.rollback(mark)
+        return None, error
+
+
+def _answer(answers: list[tuple[_Job[Any], Any, BaseException | None]]) -> None:
+    for job, value, error in answers:
+        job.value = value
+        job.end(error)
+
+
+def _contention() -> Unavailable:
+    return Unavailable(
+        "Too many callers change the same tenant at once; nothing was changed. Try again.", code=Code.STORE_CONTENTION
+    )
+
+
+def _unavailable(problem: Exception, doubts: list[_Doubt]) -> Unavailable:
+    known = "It is not known whether the change was made: repeat it with the same Idempotency-Key." if doubts else ""
+    return Unavailable(f"The store does not answer ({problem}). {known}".rstrip())

@@ -1,0 +1,201 @@
+"""One transaction: a view of documents with the writes of this commit laid over it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
+
+from headgate.store.documents import D, collection_of, from_raw, key_of, to_raw
+from headgate.store.port import (
+    Backend,
+    Delete,
+    Found,
+    Key,
+    Mask,
+    Put,
+    Query,
+    Raw,
+    Verify,
+    Version,
+    Write,
+    in_order,
+    matches,
+)
+
+REMEMBERED_COMMITS = 4
+
+T = TypeVar("T")
+
+
+class Torn(Exception):
+    """The body saw documents of different moments that do not fit together: read everything again."""
+
+
+class Hint(NamedTuple):
+    """A document found outside a transaction, to be adopted by one: its commit checks that it still stands."""
+
+    value: Any
+    found: Found
+
+
+class _Mark(NamedTuple):
+    puts: dict[Key, Any]
+    deletes: set[Key]
+    masks: list[Mask]
+    relied_on: set[Key]
+
+
+class Tx:
+    """What a transaction's body works with. Every value it returns is frozen; `put` lays a new one over it."""
+
+    def __init__(self, backend: Backend, timeout: float, attempt: int = 0) -> None:
+        self._backend = backend
+        self._timeout = timeout
+        self.attempt = attempt
+        self._seen: dict[Key, Found] = {}
+        self._decoded: dict[Key, Any] = {}
+        self._relied_on: set[Key] = set()
+        self._puts: dict[Key, Any] = {}
+        self._deletes: set[Key] = set()
+        self._masks: list[Mask] = []
+        self._now: int | None = None
+
+    @property
+    def now(self) -> int:
+        """The store's time (ms since 1970) of this transaction's first read."""
+        if self._now is None:
+            self._now = self._backend.get([], self._timeout).now
+        return self._now
+
+    # --- reading
+
+    def get(self, cls: type[D], id: str) -> D | None:
+        """The document, verified: the commit fails if it has changed by then."""
+        key = Key(collection_of(cls), id)
+        self._relied_on.add(key)
+        return self._current(cls, key)
+
+    def peek(self, cls: type[D], id: str) -> D | None:
+        """The document, not verified unless it is also put."""
+        return self._current(cls, Key(collection_of(cls), id))
+
+    def prefetch(self, *keys: tuple[type, str]) -> None:
+        """Read several documents in one call; later gets of them cost nothing."""
+        wanted = [Key(collection_of(cls), id) for cls, id in keys]
+        missing = [key for key in wanted if key not in self._seen]
+        if missing:
+            self._remember(self._backend.get(missing, self._timeout))
+
+    def hint(self, cls: type[D], query: Query) -> list[D]:
+        """What matches, with this transaction's own writes laid over it. Not verified: phantoms are possible.
+
+        A document found here and then put is checked against the version found here.
+        """
+        touched = {key for key in (*self._puts, *self._deletes) if key.collection == query.collection}
+        wider = replace(query, limit=query.limit + len(touched)) if query.limit is not None else query
+        read = self._backend.query(wider, self._timeout)
+        self._now = self._now or read.now
+        found = [f for f in read.found if f.key not in touched]
+        for f in found:
+            self._seen.setdefault(f.key, f)
+        found += self._overlaid(query)
+        found = in_order(query, found) if touched else found
+        values = [self._value(cls, f.key) for f in found[: query.limit]]
+        if None in values:
+            raise Torn("a document was found that a moment ago was not there")
+        return values
+
+    def adopt(self, cls: type[D], hint: Hint) -> D | None:
+        """A document that a query outside has found, as if read here; a repeated attempt reads it anew."""
+        key = hint.found.key
+        if self.attempt == 0:
+            self._seen.setdefault(key, hint.found)
+        return self.get(cls, key.id)
+
+    def _overlaid(self, query: Query) -> list[Found]:
+        puts = [(key, to_raw(value)) for key, value in self._puts.items() if key.collection == query.collection]
+        return [Found(key, raw, None) for key, raw in puts if matches(query, raw)]
+
+    def _current(self, cls: type[D], key: Key) -> D | None:
+        if key in self._deletes:
+            return None
+        if key not in self._puts and key not in self._seen:
+            self._remember(self._backend.get([key], self._timeout))
+        value: D | None = self._value(cls, key)
+        return value
+
+    def _value(self, cls: type[D], key: Key) -> Any:
+        if key in self._puts:
+            return self._puts[key]
+        if key not in self._decoded:
+            raw = self._seen[key].raw
+            self._decoded[key] = None if raw is None else from_raw(cls, raw)
+        return self._decoded[key]
+
+    def _remember(self, read: Any) -> None:
+        self._now = self._now or read.now
+        for found in read.found:
+            self._seen.setdefault(found.key, found)
+
+    # --- writing
+
+    def put(self, document: Any) -> None:
+        """Create or replace. The commit fails if the document is not as it was read (or found) here."""
+        key = key_of(document)
+        if key not in self._seen:
+            raise LookupError(f"{key} is put without having been read: nothing would protect it")
+        self._puts[key] = document
+        self._deletes.discard(key)
+
+    def create(self, document: Any) -> None:
+        """Create. The commit fails if there is one of that id."""
+        key = key_of(document)
+        self._seen.setdefault(key, Found(key, None, None))
+        self._puts[key] = document
+
+    def delete(self, cls: type, id: str) -> None:
+        """Delete, if it is still as it was read here."""
+        key = Key(collection_of(cls), id)
+        self._puts.pop(key, None)
+        self._deletes.add(key)
+
+    def mask(self, cls: type, id: str, fields: Raw) -> None:
+        """Set fields without looking at the version: cannot be starved. Not seen by this transaction's reads."""
+        self._masks.append(Mask(Key(collection_of(cls), id), fields))
+
+    # --- for the committer
+
+    def savepoint(self) -> _Mark:
+        """The writes so far."""
+        return _Mark(dict(self._puts), set(self._deletes), list(self._masks), set(self._relied_on))
+
+    def rollback(self, mark: _Mark) -> None:
+        """Forget the writes since the mark."""
+        self._puts, self._deletes, self._masks, self._relied_on = mark
+
+    def written_keys(self) -> list[Key]:
+        """Documents that the commit puts."""
+        return list(self._puts)
+
+    def writes(self, commit_id: str) -> list[Write]:
+        """The commit: every write with the version it relies on. Empty when nothing is written.
+
+        Each put carries the ids of its last commits: it never equals the old document, and a lost reply can be proved.
+        """
+        writes: list[Write] = [self._put_write(key, value, commit_id) for key, value in self._puts.items()]
+        writes += [Delete(key, self._version(key)) for key in self._deletes]
+        writes += self._masks
+        if writes:
+            unwritten = self._relied_on - self._puts.keys() - self._deletes
+            writes += [Verify(key, self._version(key)) for key in sorted(unwritten)]
+        return writes
+
+    def _put_write(self, key: Key, value: Any, commit_id: str) -> Put:
+        before = self._seen[key].raw or {}
+        commits = [*before.get("commits", ()), commit_id][-REMEMBERED_COMMITS:]
+        return Put(key, {**to_raw(value), "commits": commits}, self._version(key))
+
+    def _version(self, key: Key) -> Version | None:
+        return self._seen[key].version
+
+
