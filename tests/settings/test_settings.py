@@ -53,7 +53,7 @@ def test_production():
 def test_emulators_need_no_project_and_the_endpoint_follows_host_and_port():
     settings = load_settings({**EMULATED, "HEADGATE_HOST": "0.0.0.0", "PORT": "9000"})
     assert settings.project == "headgate-local"
-    assert settings.push_endpoint == "http://127.0.0.1:9000/push/runs"
+    assert settings.push_endpoint == "http://127.0.0.1:9000/pubsub/push"
     named = load_settings({**EMULATED, "HEADGATE_PUSH_ENDPOINT": "http://worker:1/x/"})
     assert named.push_endpoint == "http://worker:1/x"
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from headgate.core.policy import Execution
 from headgate.settings.values import FOLDER, FOLDERS, SECONDS, URL, Reader, choice, file, text, whole
 
-PUSH_PATH = "/push/runs"
+PUSH_PATH = "/pubsub/push"
 """Where Pub/Sub delivers runs, below the server's URL."""
 
 _HOST = text("a host name or address", r"[A-Za-z0-9._:\[\]-]+")
