@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from headgate.core.access import Caller, Permission
-from headgate.core.admission import Admit, Decision, LineView, Refuse, Request, View, Wait, WideView, decide
+from headgate.core.admission import Decision, LineView, Refuse, Request, View, Wait, WideView, decide
 from headgate.core.errors import Code, Forbidden, IdempotencyMismatch, InvalidRequest, NotFound
 from headgate.core.lifecycle import Change, created
 from headgate.core.policy import OnLimit
@@ -15,6 +15,7 @@ from headgate.core.run import LIVE, Run, RunState
 from headgate.core.scopes import TENANT
 from headgate.core.submission import Submission, body_hash, run_of
 from headgate.core.tenant import Tenant, blocked
+from headgate.core.wide import Shard
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.ledger import DAY_MS, Ledger, WideSlots
@@ -149,12 +150,12 @@ class _Attempt:
         cancelled = self._make_way(ledger, request)
         could_start = not request.delayed and blocked(ledger.tenant, (TENANT, *request.run.scopes)) is None
         facts = look(tx, self.deps, self.uses, request.run, could_start, self.dispatcher.out)
-        view, decision = self._decide(ledger, request, facts)
+        view, decision, line = self._decide(ledger, request, facts)
         basis = self._facts(request, view, decision, tx.now)
         if isinstance(decision, Refuse):
             raise _TurnedAway(decision, basis)
         receipt = receipt_of(basis, next_receipt_id(request.run), self.deps.policy)
-        run = self._place(ledger, with_receipt(request.run, receipt), decision, facts)
+        run = self._place(ledger, with_receipt(request.run, receipt), facts, line)
         self._keep_key(tx, run, receipt)
         ledger.tenant = replace(ledger.tenant, month_runs=ledger.tenant.month_runs + 1)
         ledger.close()
@@ -194,30 +195,29 @@ class _Attempt:
             ledger.end(run, Change.CANCEL)
         return tuple(run.id for run in unfinished)
 
-    def _decide(self, ledger: Ledger, request: Request, facts: WideFacts) -> tuple[View, Decision]:
-        """The decision; what would wait is decided again with the bounds of the line in view."""
+    def _decide(self, ledger: Ledger, request: Request, facts: WideFacts) -> tuple[View, Decision, Shard | None]:
+        """The decision; what would wait is decided again with the bounds of the line in view, and a place in it."""
         view = View(tenant=ledger.tenant, wide=facts.view)
         decision = decide(request, view, self.deps.policy)
         if not isinstance(decision, Wait):
-            return view, decision
+            return view, decision, None
         waiting = ledger.user_line(request.run.user).waiting if request.run.user else 0
         line = ledger.line_shard(self.deps.timing.random(), bound=True)
         # Mode and closed kinds stand in the line's shards too: the shard that is written is the one that binds.
         wide = facts.view if line is None else replace(facts.view, mode=line.mode, closed=line.closed)
         view = replace(view, wide=wide, line=LineView(free=line is not None, user_waiting=waiting))
-        return view, decide(request, view, self.deps.policy)
+        return view, decide(request, view, self.deps.policy), line
 
-    def _place(self, ledger: Ledger, run: Run, decision: Decision, facts: WideFacts) -> Run:
-        now = ledger.tx.now
-        if isinstance(decision, Admit):
-            assert facts.system is not None and facts.kind is not None
+    def _place(self, ledger: Ledger, run: Run, facts: WideFacts, line: Shard | None) -> Run:
+        """The run with its slots, or (with a place in the line) waiting."""
+        if line is not None:
+            run = ledger.join_line(run, line)
+        else:
+            assert facts.system is not None  # it is admitted, so the decision saw both
+            assert facts.kind is not None
             ledger.catch_up(facts.system.v)
             run = ledger.take(replace(run, state=RunState.PENDING), WideSlots(facts.system, facts.kind))
-        else:
-            line = ledger.line_shard(self.deps.timing.random(), bound=True)
-            assert line is not None  # the decision saw one, and this view does not change under us
-            run = ledger.join_line(run, line)
-        run = created(run, now)
+        run = created(run, ledger.tx.now)
         ledger.tx.create(run)
         ledger.put_run(run)
         return run

@@ -92,7 +92,8 @@ class Tx:
         A document found here and then put is checked against the version found here.
         """
         touched = {key for key in (*self._puts, *self._deletes) if key.collection == query.collection}
-        wider = replace(query, limit=query.limit + len(touched)) if query.limit is not None else query
+        hidden = sum(1 for key in touched if matches(query, self._seen[key].raw or {}))
+        wider = replace(query, limit=query.limit + hidden) if query.limit is not None else query
         read = self._backend.query(wider, self._timeout)
         self._now = self._now or read.now
         found = [f for f in read.found if f.key not in touched]
