@@ -60,7 +60,7 @@ def build(settings: Settings) -> System:
     policy = load_the_policy(settings)
     delivery = _delivery(settings)
     deps = Deps(
-        store=Store(_backend(settings), timing, ids.commit, _budget(settings)),
+        store=Store(_backend(settings, timing, ids), timing, ids.commit, _budget(settings)),
         policy=policy,
         delivery=delivery,
         handlers=load_handlers(handler_config(settings)),
@@ -102,13 +102,15 @@ def handler_config(settings: Settings) -> HandlerConfig:
     return HandlerConfig(commands=commands, local_repos=roots)
 
 
-def _backend(settings: Settings) -> Backend:
+def _backend(settings: Settings, timing: sources.SystemTiming, ids: sources.RandomIds) -> Backend:
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     if settings.store == "sqlite":
         return open_sqlite(settings.data / "headgate.db", sync=settings.sqlite_sync)
     from headgate.store.firestore import FirestoreBackend  # grpc takes half a second to import
 
-    return FirestoreBackend(settings.project, settings.firestore_database, settings.firestore_emulator)
+    return FirestoreBackend(
+        settings.project, settings.firestore_database, settings.firestore_emulator, timing=timing, new_id=ids.commit
+    )
 
 
 def _delivery(settings: Settings) -> Delivery:

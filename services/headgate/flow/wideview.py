@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from headgate.core.admission import WideView
 from headgate.core.run import IN_FLIGHT, Run
-from headgate.core.scopes import SYSTEM, kind_scope
+from headgate.core.scopes import LINE, SYSTEM, kind_scope
 from headgate.core.tenant import Tenant
 from headgate.core.wide import Control, Shard
 from headgate.flow.deps import Deps
@@ -60,11 +60,12 @@ class WideUses:
 
 @dataclass(frozen=True, slots=True)
 class WideFacts:
-    """The view, and the shards it was read from (None where the scope is full or was not needed)."""
+    """The view, and the shards it was read from (None where the scope is full or was not looked at)."""
 
     view: WideView
     system: Shard | None
     kind: Shard | None
+    line: Shard | None
 
 
 def look(tx: Tx, deps: Deps, uses: WideUses, run: Run, could_start: bool, out: Collection[str]) -> WideFacts:
@@ -72,7 +73,9 @@ def look(tx: Tx, deps: Deps, uses: WideUses, run: Run, could_start: bool, out: C
     process's last dispatch pass found full or closed, whose waiters therefore cannot start."""
     chance = deps.timing.random()
     system = free_shard(tx, SYSTEM, chance) if could_start else None
-    sample = system or any_shard(tx, SYSTEM, chance)
+    # Mode and closed kinds stand in every system and line shard: whoever will wait looks at its place in line at once.
+    line = free_shard(tx, LINE, chance) if not could_start else None
+    sample = system or line or any_shard(tx, SYSTEM, chance)
     kind = free_shard(tx, kind_scope(run.kind), chance) if system is not None else None
     waiters = could_start and kind is not None and _somebody_waits(tx, deps, run.kind, out)
     system_use, kind_use = uses.of(SYSTEM), uses.of(kind_scope(run.kind))
@@ -87,7 +90,7 @@ def look(tx: Tx, deps: Deps, uses: WideUses, run: Run, could_start: bool, out: C
         kind_used=kind_use.used,
         kind_cap=kind_use.cap,
     )
-    return WideFacts(view, system, kind)
+    return WideFacts(view, system, kind, line)
 
 
 def _somebody_waits(tx: Tx, deps: Deps, kind: str, out: Collection[str]) -> bool:
