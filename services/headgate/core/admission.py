@@ -126,7 +126,7 @@ def _fits(request: Request, view: View, policy: Policy) -> Refuse | None:
         return Refuse(
             code=Code.NEVER_FITS,
             error="The run can never fit",
-            reason=f"limits.{name} asks for {asked:g}, the {plan.title} plan allows up to {cap:g}.",
+            reason=f"limits.{name} asks for {asked:.15g}, the {plan.title} plan allows up to {cap:.15g}.",
             plan=plan.name,
         )
     scope = _zero_scope(request, view)
@@ -147,7 +147,7 @@ def _limit_exceeded(asked: RunLimits, cap: RunLimits) -> tuple[str, float, float
         ("durationSeconds", asked.duration_seconds, cap.duration_seconds),
         ("cpuCores", asked.cpu_cores, cap.cpu_cores),
     )
-    return next((pair for pair in pairs if pair[1] > pair[2]), None)
+    return next((pair for pair in pairs if not pair[1] <= pair[2]), None)  # so written, NaN is above every cap
 
 
 def _zero_scope(request: Request, view: View) -> str | None:
@@ -241,17 +241,18 @@ def _quota(request: Request, view: View, policy: Policy) -> Refuse | None:
         current_usage=tenant.month_runs,
         limit=plan.monthly_runs,
         plan=plan.name,
-        retry_after=3600,
+        retry_after=max(3600, policy.retry_after_full),
     )
 
 
 def _pressure(request: Request, view: View, policy: Policy) -> Refuse | None:
-    if view.wide.pressure != "shed" or request.run.priority >= 5:
+    floor = policy.pressure.shed_below
+    if view.wide.pressure != "shed" or request.run.priority >= floor:
         return None
     return Refuse(
         code=Code.OVERLOADED,
         error="System overloaded",
-        reason="The system is overloaded and takes no work below normal priority. Try again later.",
+        reason=f"The system is overloaded and takes no new work of a priority below {floor}. Try again later.",
         retry_after=policy.retry_after_paused,
     )
 
@@ -273,9 +274,7 @@ def full_scopes(request: Request, view: View) -> tuple[FullScope, ...]:
     """Every scope that keeps the run from starting now: tenant first, then those inside it, kind, system."""
     tenant, wide, run = view.tenant, view.wide, request.run
     found = [
-        FullScope(
-            name=full_name(tenant.id, s), used=use(tenant, s), limit=limit(tenant, s), gated=s in tenant.gates
-        )
+        FullScope(name=full_name(tenant.id, s), used=use(tenant, s), limit=limit(tenant, s), gated=s in tenant.gates)
         for s in (TENANT, *run.scopes)
         if s in tenant.gates or full(tenant, s)
     ]
@@ -326,11 +325,11 @@ def concurrency_refusal(scope: FullScope, tenant: Tenant, policy: Policy) -> Ref
             plan=tenant.plan,
             retry_after=policy.retry_after_full,
         )
+    share = "" if scope.limit is None else f" ({scope.used} of {scope.limit})"
     return Refuse(
         code=Code.SCOPE_LIMIT_CONCURRENCY,
         error="Concurrency limit exceeded",
-        reason=f"Concurrent run limit of {scope.name} reached ({scope.used} of {scope.limit}). "
-        "Wait for existing runs to complete.",
+        reason=f"Concurrent run limit of {scope.name} reached{share}. Wait for existing runs to complete.",
         scope=scope.name,
         current_usage=scope.used,
         limit=scope.limit,

@@ -25,7 +25,7 @@ def pick(tenants: Iterable[Tenant], out: Collection[str] = ()) -> Tenant | None:
     return min(willing, key=lambda tenant: (tenant.turn, tenant.id), default=None)
 
 
-def order(waiting: Iterable[Run], tenants: Iterable[Tenant], expected: float, free: int) -> tuple[str, ...]:
+def order(waiting: Collection[Run], tenants: Collection[Tenant], expected: float, free: int) -> tuple[str, ...]:
     """Which runs would start, in order, if `free` wide slots were given out now. The oracle of tests."""
     lines = {t.id: list(line_order(r for r in waiting if r.tenant == t.id)) for t in tenants}
     now = {t.id: t for t in tenants}

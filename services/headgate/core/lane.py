@@ -33,7 +33,7 @@ class Lane:
 
 def lane_id(tenant: str, of: Affiliation, kind: str) -> str:
     """The same for runs with the same scopes, and only for those."""
-    text = "\x1f".join((tenant, *(f"{len(part)}:{part}" if part is not None else "-" for part in of), kind))
+    text = "\x1f".join((*(f"{len(part)}:{part}" if part is not None else "-" for part in (tenant, *of)), kind))
     return "lane_" + sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from headgate.core.errors import IllegalTransition
-from headgate.core.run import IN_FLIGHT, Event, Run, RunError, RunState, ShardsHeld
+from headgate.core.run import IN_FLIGHT, TERMINAL, Event, Run, RunError, RunState, ShardsHeld
 
 S = RunState
 
@@ -67,13 +67,20 @@ def created(run: Run, now: int) -> Run:
 
 def advance(run: Run, change: Change, now: int, to: RunState | None = None, **facts: Any) -> Run:
     """`run` after `change` at `now` (ms), with `facts` = the fields that the change sets. Raises IllegalTransition."""
-    sources, targets = TABLE[change]
-    target = to or (run.state if run.state in targets else next(iter(targets)))
-    if run.state not in sources or target not in targets:
-        raise IllegalTransition(f"{change} cannot take run {run.id} from {run.state} to {target}")
+    target = _target(run, change, to)
     after = replace(run, state=target, fence=run.fence + (change in _NEW_FENCE), **facts)
     after = replace(after, **_consequences(change, after, now))
     return with_event(after, now, _event_type(change, after), **_event_data(change, after))
+
+
+def _target(run: Run, change: Change, to: RunState | None) -> RunState:
+    """Where `change` takes the run. What may stay in its state stays; of several ends the caller names one."""
+    sources, targets = TABLE[change]
+    allowed = {run.state} if run.state in targets else targets
+    target = to or (min(allowed) if len(allowed) == 1 else None)
+    if target is None or run.state not in sources or target not in allowed:
+        raise IllegalTransition(f"{change} cannot take run {run.id} from {run.state} to {target}")
+    return target
 
 
 def _consequences(change: Change, run: Run, now: int) -> dict[str, Any]:
@@ -87,16 +94,16 @@ def _consequences(change: Change, run: Run, now: int) -> dict[str, Any]:
     elif change is Change.PROMOTE:
         sets |= {"holding_since": now}
     elif change is Change.RETRY:
-        sets |= {"attempt": run.attempt + 1, "delayed": True, "queued_at": now}
+        sets |= {"attempt": run.attempt + 1, "delayed": True, "queued_at": now, "waiting": None}
     elif change in (Change.REVOKE, Change.HAND_BACK):
-        sets |= {"queued_at": run.queued_at or now}
+        sets |= {"queued_at": run.queued_at or now, "waiting": None}  # the next attempt asks again
     elif change is Change.GIVE_UP_FOR_INPUT:
         sets |= {"delayed": True, "not_before": None, "queued_at": now}
     elif change is Change.DUE:
         sets |= {"delayed": False}
     elif change is Change.DEAD_LETTER:
         sets |= {"error": RunError(code="DEAD_LETTERED", message="The message was given up after its last delivery.")}
-    if run.state not in (S.QUEUED, S.PENDING, S.RUNNING):
+    if run.state in TERMINAL:
         sets |= {"finished_at": now, "waiting": None, "delayed": False, "start_by": None, "shards": ShardsHeld()}
     return sets
 
@@ -104,14 +111,14 @@ def _consequences(change: Change, run: Run, now: int) -> dict[str, Any]:
 def _event_type(change: Change, run: Run) -> str:
     if change in (Change.AWAIT_INPUT, Change.ANSWER, Change.DUE):
         return f"run.{change}"
-    return f"run.{run.state}" if run.state in (S.QUEUED, S.PENDING, S.RUNNING) else "run.finished"
+    return "run.finished" if run.state in TERMINAL else f"run.{run.state}"
 
 
 def _event_data(change: Change, run: Run) -> dict[str, object]:
     data: dict[str, object] = {"state": str(run.state), "attempt": run.attempt}
     if run.state is S.QUEUED:
         data["reason"] = str(change)
-    if run.error is not None and run.state is not S.PENDING:
+    if run.error is not None and (change is Change.RETRY or run.state in TERMINAL):
         data["error"] = {"code": run.error.code, "message": run.error.message}
     return data
 

@@ -39,4 +39,6 @@ def check_concurrency_limit(
 
 def concurrency_reason(limit: int, title: str) -> str:
     """The sentence of the 429, word for word as SPEC 3 has it."""
-    return f"Concurrent run limit reached ({limit} concurrent runs on {title} plan). Wait for existing runs to complete."
+    return (
+        f"Concurrent run limit reached ({limit} concurrent runs on {title} plan). Wait for existing runs to complete."
+    )

@@ -29,9 +29,7 @@ class RunState(StrEnum):
 
 
 IN_FLIGHT = frozenset({RunState.PENDING, RunState.RUNNING})
-TERMINAL = frozenset(
-    {RunState.COMPLETED, RunState.FAILED, RunState.TIMED_OUT, RunState.CANCELLED, RunState.EXPIRED}
-)
+TERMINAL = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.TIMED_OUT, RunState.CANCELLED, RunState.EXPIRED})
 LIVE = frozenset(RunState) - TERMINAL
 
 

@@ -44,7 +44,7 @@ def run_of(asked: Submission, run_id: str, tenant: str, plan: Plan, policy: Poli
     org = asked.repo.partition("/")[0] if asked.repo else None
     affiliation = Affiliation(asked.user, org, asked.repo)
     delayed = asked.not_before is not None and asked.not_before > now
-    start = max(now, asked.not_before or 0)
+    deadline = max(now, asked.not_before or 0) + round(policy.execution.start_deadline_seconds * 1000)
     return Run(
         id=run_id,
         tenant=tenant,
@@ -60,7 +60,7 @@ def run_of(asked: Submission, run_id: str, tenant: str, plan: Plan, policy: Poli
         labels=asked.labels,
         limits=_limits(asked.limits, plan.run_limits),
         not_before=asked.not_before,
-        start_by=asked.start_by or start + round(policy.execution.start_deadline_seconds * 1000),
+        start_by=deadline if asked.start_by is None else asked.start_by,
         delayed=delayed,
         concurrency_key=asked.concurrency_key,
         lane=lane_id(tenant, affiliation, asked.kind),
