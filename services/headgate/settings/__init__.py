@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from headgate.core.policy import Execution
 from headgate.settings.table import PUSH_PATH, Settings, SettingsError, Variable, variables
 
-__all__ = ["PUSH_PATH", "Settings", "SettingsError", "load_settings"]
+__all__ = ["PUSH_PATH", "Settings", "SettingsError", "load_settings", "load_settings_from_environment"]
 
 CORRELATION = frozenset({"HEADGATE_RUN_ID", "HEADGATE_REQUEST_ID"})
 """What a worker gives its child processes: no settings, and no mistakes either."""
@@ -38,6 +39,14 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     if problems:
         raise SettingsError([sentence for _, sentence in problems])
     return settings
+
+
+def load_settings_from_environment(overrides: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process; `overrides` (variable → value, "" = as if not set) stand before its environment.
+
+    Raises SettingsError with every problem at once.
+    """
+    return load_settings({**os.environ, **(overrides or {})})
 
 
 def _read(given: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
