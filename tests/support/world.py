@@ -27,6 +27,7 @@ from headgate.store.committer import Budget
 from headgate.store.port import Backend
 from headgate.store.reader import Store
 from headgate.store.sqlite import SqliteBackend
+from tests.support.indexes import IndexedBackend
 
 START = 1_800_000_000_000
 """A moment in 2027, ms."""
@@ -54,6 +55,9 @@ class VirtualTiming:
 
     def monotonic(self) -> float:
         return self._clock.ms / 1000
+
+    def wall_ms(self) -> int:
+        return self._clock.ms
 
     def sleep(self, seconds: float) -> None:
         self._clock.forward(seconds)
@@ -145,7 +149,7 @@ class World:
         self.delivery = HeldDelivery()
         self.telemetry = Facts()
         ids = CountingIds()
-        made = backend(self.clock) if backend else SqliteBackend(":memory:", "off", self.clock)
+        made = IndexedBackend(backend(self.clock) if backend else SqliteBackend(":memory:", "off", self.clock))
         self.deps = Deps(
             store=Store(made, self.timing, ids.commit, Budget()),
             policy=policy or Policy(),

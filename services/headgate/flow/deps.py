@@ -31,6 +31,9 @@ class Timing(Protocol):
     def monotonic(self) -> float:
         """Seconds, only ever forward."""
 
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970 UTC by this machine's clock: to judge a token's times, never to store."""
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
 
