@@ -87,7 +87,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The run ended otherwise. `state` is FAILED or TIMED_OUT; a retryable failure is tried again while attempts last."""
+    """The run ended otherwise. `state` is FAILED or TIMED_OUT; what is retryable is tried again while attempts last."""
 
     code: str
     message: str

@@ -16,7 +16,11 @@ class ArtifactStore(Protocol):
     """Save files of runs and give them back."""
 
     def save(self, run_id: str, attempt: str, name: str, source: Path, media_type: str) -> Artifact:
-        """Store the file under the name; `attempt` keeps attempts apart. Raises OSError or Outage-like errors of the store."""
+        """Store the file under the name; `attempt` keeps attempts apart.
+
+        Raises ValueError for an unsafe name, FileExistsError when this attempt saved other bytes under it, OSError, or
+        the outage errors of the store.
+        """
 
     def fetch(self, artifact: Artifact, into: Path) -> Path:
         """A local path of the artifact's bytes: the file itself (folder) or a copy made in `into` (bucket)."""

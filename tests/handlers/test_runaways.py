@@ -1,0 +1,131 @@
+"""run_child with children that try to get away: each of them starts a bounded number of processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from headgate.handlers import process
+from headgate.handlers.process import ChildLost
+
+PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin:/bin") or sys.executable
+SERVICES = Path(process.__file__).parents[2]
+Marked = Callable[[str], list[int]]
+
+
+def python(code: str, *args: str) -> tuple[str, ...]:
+    return PYTHON, "-c", code, *args
+
+
+DETACHED = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(60)
+    os._exit(0)
+os.wait()
+print("parent done", flush=True)
+if sys.argv[1] == "wait": time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("mode", "reason"), [("exit", "exit"), ("wait", "duration")])
+def test_a_detached_grandchild_that_holds_the_pipe_is_killed(run, marked: Marked, mark: str, mode, reason):
+    started = time.monotonic()
+    end = run(*python(DETACHED, mode, mark), duration_seconds=2.0)
+    assert end.reason == reason
+    assert end.tail == b"parent done\n"
+    assert time.monotonic() - started < 3.5
+    assert marked(mark) == []
+
+
+def test_a_tree_that_ignores_signals_is_killed(run, marked: Marked, mark: str):
+    code = (
+        "import os, signal, time\n"
+        "for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD): signal.signal(s, signal.SIG_IGN)\n"
+        "for _ in range(4): os.fork()\n"
+        "os.setsid() if os.getpid() != os.getsid(0) else None\n"
+        "time.sleep(60)\n"
+    )
+    end = run(*python(code, mark), duration_seconds=1.0)
+    assert end.reason == "duration"
+    assert marked(mark) == []
+
+
+def test_a_chain_that_forks_on_is_caught(run, marked: Marked, mark: str):
+    """Each link forks the next and exits, 300 times: always one process, always another, always an orphan."""
+    code = (
+        "import os, time\nif os.fork(): os._exit(0)\n"
+        "for _ in range(300):\n    if os.fork(): os._exit(0)\n    time.sleep(0.003)\ntime.sleep(60)"
+    )
+    end = run(*python(code, mark), duration_seconds=5.0)
+    assert end.reason == "exit"
+    assert marked(mark) == []
+
+
+def test_an_exception_of_on_output_leaves_no_process(run, marked: Marked, mark: str):
+    def broken(_: bytes) -> None:
+        raise ConnectionError("the log is gone")
+
+    with pytest.raises(ConnectionError):
+        run("/bin/sh", "-c", f"echo x; sleep {mark}", on_output=broken)
+    assert marked(mark) == []
+
+
+def test_a_killed_supervisor_is_told(run, marked: Marked, mark: str):
+    def kill_it() -> None:
+        (child,) = (pid for pid in marked(mark) if b"stub" not in Path(f"/proc/{pid}/cmdline").read_bytes())
+        stat = Path(f"/proc/{child}/stat").read_text()
+        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+
+    threading.Timer(0.5, kill_it).start()
+    with pytest.raises(ChildLost):
+        run("/bin/sleep", mark)
+    time.sleep(0.1)
+    assert marked(mark) == []
+
+
+def test_a_stopped_supervisor_holds_nobody_up(run, marked: Marked, mark: str):
+    def stop_it() -> None:
+        stat = Path(f"/proc/{marked(mark)[0]}/stat").read_text()
+        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGSTOP)
+
+    threading.Timer(0.4, stop_it).start()
+    started = time.monotonic()
+    end = run("/bin/sleep", mark, duration_seconds=1.0)
+    assert end.reason == "duration"
+    assert time.monotonic() - started < 4.0
+    assert marked(mark) == []
+
+
+PARENT = """
+import sys, threading
+from pathlib import Path
+from headgate.core.policy import RunLimits
+from headgate.handlers.process import run_child
+work = lambda: run_child(sys.argv[2:], workdir=Path(sys.argv[1]), environment={}, limits=RunLimits(),
+                         cancelled=threading.Event(), on_output=lambda b: print(b.decode(), flush=True))
+threading.Thread(target=work).start()
+"""
+
+
+def test_the_tree_dies_with_its_worker(workdir, marked: Marked, mark: str, soon):
+    """Also the detached grandchild: the supervisor outlives the worker for as long as killing takes."""
+    environment = {**os.environ, "PYTHONPATH": str(SERVICES)}
+    argv = [sys.executable, "-c", PARENT, str(workdir), *python(DETACHED, "wait", mark)]
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"parent done\n"
+        assert len(marked(mark)) == 3  # worker, command, grandchild
+        worker.kill()
+    assert soon(lambda: marked(mark) == [])
