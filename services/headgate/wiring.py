@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from headgate import sources
@@ -16,7 +17,7 @@ from headgate.flow.dispatch import Dispatcher
 from headgate.flow.execute import Executor
 from headgate.flow.submit import Submitter
 from headgate.handlers.command import default_commands
-from headgate.handlers.interface import HandlerConfig
+from headgate.handlers.interface import CommandSpec, HandlerConfig
 from headgate.handlers.registry import load_handlers
 from headgate.outbound.artifacts import ArtifactStore
 from headgate.outbound.folder_artifacts import FolderArtifacts
@@ -95,7 +96,7 @@ def load_the_policy(settings: Settings) -> Policy:
 
 def handler_config(settings: Settings) -> HandlerConfig:
     """What the kinds are made from."""
-    commands = default_commands()
+    commands: Mapping[str, CommandSpec] = default_commands()
     if settings.commands is not None:
         commands = load_commands(settings.commands.read_text("utf-8"), str(settings.commands))
     roots = settings.local_repos if settings.delivery == "embedded" else ()
@@ -124,9 +125,11 @@ def _delivery(settings: Settings) -> Delivery:
 def _artifacts(settings: Settings) -> ArtifactStore:
     if settings.artifact_bucket is None:
         return FolderArtifacts(settings.data / "artifacts")
-    from headgate.outbound.gcs_artifacts import open_bucket
+    from google.cloud.storage import Client
 
-    return open_bucket(settings.artifact_bucket)
+    from headgate.outbound.gcs_artifacts import GcsArtifacts
+
+    return GcsArtifacts(settings.artifact_bucket, Client(project=settings.project))
 
 
 def _budget(settings: Settings) -> Budget:

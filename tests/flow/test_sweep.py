@@ -90,7 +90,7 @@ def test_one_run_that_cannot_be_handled_does_not_hold_up_the_others(world: World
             raise Unavailable("hiccup")
         return lose(deps, dispatcher, run)  # type: ignore[arg-type]
 
-    sweep.work.lose = flaky  # type: ignore[assignment,attr-defined]
+    sweep.work.lose = flaky  # type: ignore[attr-defined]
     try:
         sweep.sweep(world.deps, world.dispatcher)
     finally:

@@ -79,16 +79,26 @@ class Dispatcher:
             while True:
                 self._again = False
                 self._pass(promoted)
-                with self._lock:
-                    if not self._again:
-                        return promoted
+                if self._done():
+                    return promoted
         except Unavailable as down:
             # Whoever kicked has its own answer already; the next kick or the sweep goes on from here.
             self._deps.telemetry.warning("dispatch.unavailable", reason=str(down.code), detail=down.detail)
+            self._release()
             return promoted
-        finally:
-            with self._lock:
-                self._busy = False
+        except BaseException:
+            self._release()
+            raise
+
+    def _done(self) -> bool:
+        """Whether nobody has kicked since the pass began; then, in the same moment, the place is free again."""
+        with self._lock:
+            self._busy = self._again
+            return not self._again
+
+    def _release(self) -> None:
+        with self._lock:
+            self._busy = False
 
     def publish(self, run: Run) -> None:
         """Hand a pending run to delivery. A failure is not the caller's: the sweep publishes what is overdue."""
