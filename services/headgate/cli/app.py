@@ -1,0 +1,45 @@
+"""The command `headgate`: its options, and the list of its commands."""
+
+from __future__ import annotations
+
+import click
+
+from headgate import __version__
+from headgate.cli.commands.policy import policy
+from headgate.cli.commands.receipt import receipt
+from headgate.cli.commands.run import run
+from headgate.cli.commands.runs import runs
+from headgate.cli.commands.submit import submit
+from headgate.cli.commands.tenants import tenants
+from headgate.cli.commands.up import up
+from headgate.cli.exits import MEANINGS
+from headgate.cli.grammar import Group
+from headgate.cli.session import server_options
+
+EXAMPLES = (
+    "headgate up                                   # in one terminal",
+    "headgate submit command --wait -- echo hello  # in another",
+    "headgate runs",
+    "headgate --json runs --state queued | jq '.items[].runId'",
+)
+
+
+@click.group(
+    cls=Group,
+    examples=EXAMPLES,
+    exit_codes=MEANINGS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="headgate", message="%(prog)s %(version)s")
+@server_options
+def headgate() -> None:
+    """A multi-tenant run control plane: which jobs of which tenant start now, wait, or are refused.
+
+    Start a server with `headgate up`; the other commands find it and its demo keys through .headgate/demo.json. For
+    another server give --url and --api-key, or set HEADGATE_URL and HEADGATE_API_KEY. The options here may also stand
+    after the command.
+    """
+
+
+for command in (up, submit, runs, run, receipt, tenants, policy):
+    headgate.add_command(command)
