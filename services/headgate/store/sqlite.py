@@ -78,7 +78,9 @@ class SqliteBackend:
         self._state_lock = threading.Lock()
         self._closed = False
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
-        self._lock_file = -1 if self._in_memory else os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._lock_file = (
+            -1 if self._in_memory else os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        )
         self._writer = self._connect()
         self._migrate()
         self._memory_lock = threading.RLock()
@@ -293,16 +295,27 @@ def _found(collection: str, id: str, version: Version, body: str) -> Found:
     return Found(Key(collection, id), json.loads(body), version)
 
 
+UNSTORABLE = (
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    ValueError,
+    TypeError,
+    OverflowError,
+)
+"""What SQLite or JSON says of a value that cannot be stored: its own commit's fault, not the disk's."""
+
+
 def _apply(work: sqlite3.Connection, writes: Sequence[Write], number: int) -> Exception | None:
     """Check every precondition, then write; what is wrong is returned and leaves nothing behind."""
-    for write in writes:
-        if not _holds(work, write):
-            return Conflict(f"{write.key.collection}/{write.key.id} has changed")
     work.execute("SAVEPOINT one")
     try:
         for write in writes:
+            if not _holds(work, write):
+                raise Conflict(f"{write.key.collection}/{write.key.id} has changed")
+        for write in writes:
             _write(work, write, number)
-    except sqlite3.IntegrityError as error:
+    except (Conflict, *UNSTORABLE) as error:
         work.execute("ROLLBACK TO one")
         return error
     finally:
@@ -344,5 +357,3 @@ def _replace(work: sqlite3.Connection, key: Key, raw: Raw, number: int) -> None:
 
 def _column(value: Any) -> Any:
     return json.dumps(value, separators=(",", ":")) if isinstance(value, list | tuple) else value
-
-
