@@ -81,6 +81,21 @@ class _Doubt:
     answers: list[tuple[_Job[Any], Any, BaseException | None]]
 
 
+@dataclass(slots=True)
+class _Group:
+    """Jobs that are tried together, and those of their commits whose reply was lost."""
+
+    jobs: list[_Job[Any]]
+    attempt: int = 0
+    doubts: list[_Doubt] = field(default_factory=list)
+
+    def halves(self) -> list[_Group]:
+        """The same jobs for the next attempt, in two groups: one contended body does not hold up the rest."""
+        half = (len(self.jobs) + 1) // 2
+        parts = (self.jobs[:half], self.jobs[half:])
+        return [_Group(part, self.attempt + 1, list(self.doubts)) for part in parts if part]
+
+
 class Committer:
     """Runs bodies of one backend; one per process."""
 
@@ -112,7 +127,7 @@ class Committer:
         """Commit what waits under the key until the own job is done, then hand the lead to the next waiting caller."""
         try:
             while not own.finished:
-                self._settle(self._next_batch(key))
+                self._settle(key, self._next_batch(key))
         finally:
             with self._lock:
                 queue = self._waiting[key]
@@ -131,48 +146,55 @@ class Committer:
                 size += batch[-1].weight
         return batch
 
-    def _settle(self, batch: list[_Job[Any]]) -> None:
+    def _settle(self, key: str, batch: list[_Job[Any]]) -> None:
         """Bring every job of the batch to its end; a failure that is nobody's own ends them all."""
         try:
             self._commit(batch)
         except BaseException as failure:
+            if isinstance(failure, Unavailable):
+                batch = batch + self._all_waiting(key)  # they have waited for this very store; it will not answer them
             for job in batch:
                 if not job.finished:
                     job.end(failure)
             if not isinstance(failure, Exception):
                 raise
 
-    def _commit(self, batch: list[_Job[Any]]) -> None:
-        """Try until committed; a batch that conflicts is split, so that one contended body does not hold up the rest.
+    def _all_waiting(self, key: str) -> list[_Job[Any]]:
+        with self._lock:
+            jobs = list(self._waiting[key])
+            self._waiting[key].clear()
+        return jobs
 
-        A lost reply leaves a doubt: the commit may still turn out to have been applied, at once or when the next
-        attempt finds its documents changed. It is proved before the bodies run again.
+    def _commit(self, batch: list[_Job[Any]]) -> None:
+        """Try until every job is done. What conflicts is split and goes to the end of the queue.
+
+        Raises Unavailable when the store has not answered for as long as we wait for it.
         """
-        doubts: list[_Doubt] = []
+        groups = deque([_Group(batch)])
         trouble_since: float | None = None
-        attempt = 0
-        while batch := self._in_time(batch):
+        while groups:
+            group = groups.popleft()
+            if not self._in_time(group):
+                continue
             started = self._timing.monotonic()
             try:
-                return self._attempt(batch, attempt, doubts, self._call_timeout(trouble_since, started))
+                self._attempt(group, self._call_timeout(trouble_since, started))
+                trouble_since = None
             except (Conflict, Torn):
                 trouble_since = None
-                if doubts and self._prove(doubts):
-                    return None
-                self._pause(attempt)
-                if len(batch) > 1:
-                    half = len(batch) // 2
-                    self._commit(batch[:half])
-                    return self._commit(batch[half:])
+                self._pause(group.attempt)
+                groups.extend(group.halves())
             except (Outage, Ambiguous) as problem:
                 trouble_since = trouble_since or started
                 if self._timing.monotonic() - trouble_since >= self._budget.outage - 0.1:
-                    raise _unavailable(problem, doubts) from problem
-                self._pause(attempt)
-                if doubts and self._prove_if_up(doubts):
-                    return None
-            attempt += 1
-        return None
+                    raise _unavailable(problem, group.doubts) from problem
+                self._pause(group.attempt)
+                groups.append(_Group(group.jobs, group.attempt + 1, group.doubts))
+            except Exception as error:  # noqa: BLE001 - what somebody wants to write cannot be stored: find out whose it is
+                if len(group.jobs) == 1:
+                    group.jobs[0].end(error)
+                else:
+                    groups.extend(group.halves())
 
     def _call_timeout(self, trouble_since: float | None, now: float) -> float:
         """One call's time: the usual, but never past the end of the patience with a silent store."""
@@ -180,40 +202,35 @@ class Committer:
             return self._budget.call
         return min(self._budget.call, max(0.1, self._budget.outage - (now - trouble_since)))
 
-    def _attempt(self, batch: list[_Job[Any]], attempt: int, doubts: list[_Doubt], timeout: float) -> None:
-        tx = Tx(self._backend, timeout, attempt)
-        answers = [(job, *_run(job, tx)) for job in batch]
+    def _attempt(self, group: _Group, timeout: float) -> None:
+        """Run the bodies over one view and commit what they write.
+
+        An earlier attempt whose reply was lost may have been applied, or may still be. If this very view shows it, its
+        answers stand. If not, this commit rewrites what that one relied on: after it, that one can never be applied.
+        """
+        tx = Tx(self._backend, timeout, group.attempt)
+        for doubt in group.doubts:
+            if tx.settles(doubt.commit_id, doubt.keys):
+                return _answer(doubt.answers)
+        answers = [(job, *_run(job, tx)) for job in group.jobs]
         commit_id = self._new_id()
         writes = tx.writes(commit_id)
         if writes:
             try:
                 self._backend.commit(writes, timeout)
             except Ambiguous:
-                doubts.append(_Doubt(commit_id, tx.written_keys(), answers))
+                group.doubts.append(_Doubt(commit_id, tx.written_keys(), answers))
                 raise
-        _answer(answers)
+        return _answer(answers)
 
-    def _prove(self, doubts: list[_Doubt]) -> bool:
-        """Whether one of the doubtful commits was applied after all: its id stands among the last of a document it wrote."""
-        for doubt in doubts:
-            found = self._backend.get(doubt.keys, self._budget.call).found
-            if any(doubt.commit_id in (f.raw or {}).get("commits", ()) for f in found):
-                _answer(doubt.answers)
-                return True
-        return False
-
-    def _prove_if_up(self, doubts: list[_Doubt]) -> bool:
-        try:
-            return self._prove(doubts)
-        except Outage:
-            return False  # still down: the loop comes back here, or gives up with 503
-
-    def _in_time(self, batch: list[_Job[Any]]) -> list[_Job[Any]]:
+    def _in_time(self, group: _Group) -> bool:
+        """Whether anybody of the group still waits; those whose time is over are told."""
         now = self._timing.monotonic()
-        for job in batch:
-            if job.deadline <= now:
-                job.end(_contention())
-        return [job for job in batch if not job.finished]
+        for job in group.jobs:
+            if job.deadline <= now and not job.finished:
+                job.end(_contention(group.doubts))
+        group.jobs = [job for job in group.jobs if not job.finished]
+        return bool(group.jobs)
 
     def _pause(self, attempt: int) -> None:
         """Full jitter, 10 ms doubling to 300 ms."""
@@ -227,23 +244,25 @@ def _run(job: _Job[Any], tx: Tx) -> tuple[Any, BaseException | None]:
         return job.body(tx), None
     except (Conflict, Torn, Outage, Ambiguous):
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer to its own caller
         tx.rollback(mark)
         return None, error
 
 
 def _answer(answers: list[tuple[_Job[Any], Any, BaseException | None]]) -> None:
     for job, value, error in answers:
-        job.value = value
-        job.end(error)
+        if not job.finished:
+            job.value = value
+            job.end(error)
 
 
-def _contention() -> Unavailable:
-    return Unavailable(
-        "Too many callers change the same tenant at once; nothing was changed. Try again.", code=Code.STORE_CONTENTION
-    )
+def _contention(doubts: list[_Doubt]) -> Unavailable:
+    known = _UNKNOWN if doubts else "Nothing was changed. Try again."
+    return Unavailable(f"Too many callers change the same tenant at once. {known}", code=Code.STORE_CONTENTION)
 
 
 def _unavailable(problem: Exception, doubts: list[_Doubt]) -> Unavailable:
-    known = "It is not known whether the change was made: repeat it with the same Idempotency-Key." if doubts else ""
-    return Unavailable(f"The store does not answer ({problem}). {known}".rstrip())
+    return Unavailable(f"The store does not answer ({problem}). {_UNKNOWN if doubts else ''}".rstrip())
+
+
+_UNKNOWN = "It is not known whether the change was made: repeat it with the same Idempotency-Key."

@@ -58,6 +58,7 @@ class Tx:
         self._puts: dict[Key, Any] = {}
         self._deletes: set[Key] = set()
         self._masks: list[Mask] = []
+        self._rewritten: set[Key] = set()
         self._now: int | None = None
 
     @property
@@ -174,29 +175,43 @@ class Tx:
         """Forget the writes since the mark."""
         self._puts, self._deletes, self._masks, self._relied_on = mark
 
+    def settles(self, commit_id: str, keys: list[Key]) -> bool:
+        """Whether a commit that wrote `keys`, and whose reply was lost, is seen to have been applied.
+
+        If not, this transaction writes one of them as it is: whichever of the two commits comes first excludes the other.
+        """
+        missing = [key for key in keys if key not in self._seen]
+        if missing:
+            self._remember(self._backend.get(missing, self._timeout))
+        present = [(key, raw) for key in keys if (raw := self._seen[key].raw) is not None]
+        self._rewritten.update(key for key, _ in present[:1])
+        return any(commit_id in raw.get("commits", ()) for _, raw in present)
+
     def written_keys(self) -> list[Key]:
         """Documents that the commit puts."""
-        return list(self._puts)
+        return [*self._puts, *self._rewritten_only()]
 
     def writes(self, commit_id: str) -> list[Write]:
         """The commit: every write with the version it relies on. Empty when nothing is written.
 
         Each put carries the ids of its last commits: it never equals the old document, and a lost reply can be proved.
         """
-        writes: list[Write] = [self._put_write(key, value, commit_id) for key, value in self._puts.items()]
+        writes: list[Write] = [self._put_write(key, to_raw(value), commit_id) for key, value in self._puts.items()]
+        writes += [self._put_write(key, self._seen[key].raw or {}, commit_id) for key in self._rewritten_only()]
         writes += [Delete(key, self._version(key)) for key in self._deletes]
         writes += self._masks
         if writes:
-            unwritten = self._relied_on - self._puts.keys() - self._deletes
+            unwritten = self._relied_on - self._puts.keys() - self._deletes - self._rewritten
             writes += [Verify(key, self._version(key)) for key in sorted(unwritten)]
         return writes
 
-    def _put_write(self, key: Key, value: Any, commit_id: str) -> Put:
+    def _rewritten_only(self) -> list[Key]:
+        return sorted(self._rewritten - self._puts.keys() - self._deletes)
+
+    def _put_write(self, key: Key, raw: Raw, commit_id: str) -> Put:
         before = self._seen[key].raw or {}
         commits = [*before.get("commits", ()), commit_id][-REMEMBERED_COMMITS:]
-        return Put(key, {**to_raw(value), "commits": commits}, self._version(key))
+        return Put(key, {**raw, "commits": commits}, self._version(key))
 
     def _version(self, key: Key) -> Version | None:
         return self._seen[key].version
-
-
