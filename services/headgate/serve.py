@@ -18,9 +18,11 @@ from pathlib import Path
 import uvicorn
 
 from headgate import wiring
+from headgate.api import build_front
 from headgate.core.errors import HeadgateError
 from headgate.flow import setup, sweep
-from headgate.settings import Settings
+from headgate.settings import PUSH_PATH, Settings
+from headgate.web.front import Front
 from headgate.wiring import System
 from headgate.worker.app import create_worker
 
@@ -111,35 +113,39 @@ def _ensure_emulated_subscription(settings: Settings) -> None:
 
 
 def _serve(system: System) -> int:
-    from headgate.web.front import build_front
-
     @contextlib.asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
         with running(system):
             yield
 
     settings = system.settings
-    app = build_front(system, worker=create_worker(system), lifespan=lifespan)
+    app = build_front(system, {PUSH_PATH: create_worker(system)}, lifespan=lifespan)
     config = uvicorn.Config(
         app, host=settings.host, port=settings.port, log_config=None, access_log=False, timeout_graceful_shutdown=8
     )
-    server = _Server(config, system)
+    server = _Server(config, system, app)
     server.run()
     return 0 if server.started else 1
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, that greets when it listens."""
+    """uvicorn, that greets when it listens and ends open streams when it stops."""
 
-    def __init__(self, config: uvicorn.Config, system: System) -> None:
+    def __init__(self, config: uvicorn.Config, system: System, front: Front) -> None:
         super().__init__(config)
         self._system = system
+        self._front = front
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Greet once the port is ours."""
         await super().startup(sockets=sockets)  # type: ignore[arg-type]
         if self.started:
             print(greeting(self._system.settings), flush=True)
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Without the streams there is little left to wait for."""
+        self._front.end_streams()
+        await super().shutdown(sockets=sockets)  # type: ignore[arg-type]
 
 
 def write_demo(system: System) -> None:

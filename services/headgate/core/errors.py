@@ -2,7 +2,8 @@
 
 HeadgateError                     anything of ours that a caller may see
 ├── InvalidRequest                400  a field is wrong: field, value, remedy
-│   └── BodyTooLarge              413
+│   ├── BodyTooLarge              413
+│   └── BodyTooSlow               408
 ├── Unauthenticated               401
 ├── Forbidden                     403
 ├── NotFound                      404  unknown and foreign alike
@@ -90,6 +91,12 @@ class BodyTooLarge(InvalidRequest):
 
     code = Code.BODY_TOO_LARGE
     title = "Body too large"
+
+
+class BodyTooSlow(InvalidRequest):
+    """The body did not arrive in time."""
+
+    title = "Request timeout"
 
 
 class Unauthenticated(HeadgateError):
