@@ -102,8 +102,10 @@ class PubSubDelivery:
                 problem = transient
             except (errors.GoogleAPICallError, GoogleAuthError) as final:
                 raise DeliveryDown(_said(final)) from final
-            except ValueError as closed:  # grpc's word for a channel that was closed under the call
-                raise DeliveryDown("this process is stopping") from closed
+            except ValueError as error:  # grpc's word for a channel that was closed under the call
+                if not self._closed.is_set():
+                    raise
+                raise DeliveryDown("this process is stopping") from error
         raise DeliveryDown(_said(problem)) from problem
 
     def _connected(self) -> PublisherClient:

@@ -1,0 +1,64 @@
+"""The contract on delivery inside one process, and what is its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from headgate.delivery.embedded import EmbeddedDelivery
+from headgate.delivery.port import Message
+from tests.contract.delivery_contract import PATIENCE, Broker, DeliveryContract, Inbox, T, down_in_time, message
+
+
+@pytest.fixture
+def embedded() -> Iterator[Broker]:
+    inbox, delivery = Inbox(), EmbeddedDelivery(4)
+    delivery.deliver_to(inbox.take, lambda message, error: pytest.fail(f"{message}: {error}"))
+    yield Broker(delivery, inbox)
+    delivery.close()
+
+
+class TestEmbedded(DeliveryContract):
+    @pytest.fixture
+    def broker(self, embedded: Broker) -> Broker:
+        return embedded
+
+
+def test_what_has_not_begun_is_dropped_at_close():
+    """The runs are still pending in the store: the next start publishes them."""
+    inbox, delivery = Inbox(), EmbeddedDelivery(1)
+    delivery.deliver_to(inbox.take, lambda message, error: None)
+    inbox.gate.clear()
+    for number in range(3):
+        delivery.publish(message(number), T)
+    delivery.close()
+    inbox.gate.set()
+    inbox.await_(message(0))
+
+
+def test_a_handler_that_fails_is_reported_and_the_next_message_served():
+    failed: list[tuple[Message, BaseException]] = []
+    inbox, delivery = Inbox(), EmbeddedDelivery(1)
+
+    def handle(one: Message) -> None:
+        if one == message(1):
+            raise RuntimeError("no")
+        inbox.take(one)
+
+    delivery.deliver_to(handle, lambda message, error: failed.append((message, error)))
+    delivery.publish(message(1), T)
+    delivery.publish(message(2), T)
+    inbox.await_(message(2))
+    until = time.monotonic() + PATIENCE
+    while not failed and time.monotonic() < until:
+        time.sleep(0.01)
+    assert [(one, str(error)) for one, error in failed] == [(message(1), "no")]
+    delivery.close()
+
+
+def test_before_it_knows_whom_to_deliver_to_nothing_is_taken():
+    delivery = EmbeddedDelivery(1)
+    down_in_time(0.5, lambda: delivery.publish(message(), T))
+    delivery.close()
