@@ -10,6 +10,8 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
+import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +23,7 @@ from headgate import wiring
 from headgate.api import build_front
 from headgate.core.errors import HeadgateError
 from headgate.flow import setup, sweep
-from headgate.settings import PUSH_PATH, Settings
+from headgate.settings import Settings
 from headgate.web.front import Front
 from headgate.wiring import System
 from headgate.worker.app import create_worker
@@ -62,6 +64,7 @@ class Sweeper:
 def running(system: System) -> Iterator[None]:
     """The process's own threads: delivery, heart, sweep."""
     sweeper = Sweeper(system)
+    shutil.rmtree(system.settings.data / "work", ignore_errors=True)  # of attempts whose process was killed
     system.executor.start()
     if system.settings.store == "sqlite":
         taken = sweep.reclaim(system.deps, system.dispatcher, wiring.EMBEDDED_WORKER)
@@ -119,11 +122,15 @@ def _serve(system: System) -> int:
             yield
 
     settings = system.settings
-    app = build_front(system, {PUSH_PATH: create_worker(system)}, lifespan=lifespan)
+    worker = create_worker(system)
+    app = build_front(system, {"/pubsub": worker, "/tasks": worker}, lifespan=lifespan)
     config = uvicorn.Config(
         app, host=settings.host, port=settings.port, log_config=None, access_log=False, timeout_graceful_shutdown=8
     )
     server = _Server(config, system, app)
+    for told in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises what it caught once more when it has stopped: to stop when told is success, not death.
+        signal.signal(told, lambda number, frame: None)
     server.run()
     return 0 if server.started else 1
 
