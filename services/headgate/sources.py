@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import secrets
 import time
 from dataclasses import dataclass, field
-
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class RandomIds:
 
     def new(self, prefix: str) -> str:
         """`run` gives `run_` and 20 characters (100 bits)."""
-        return f"{prefix}_" + "".join(secrets.choice(_ALPHABET) for _ in range(20))
+        return f"{prefix}_{base64.b32encode(secrets.token_bytes(13))[:20].decode().lower()}"
 
     def commit(self) -> str:
         """A short id of one commit."""
