@@ -124,21 +124,22 @@ def test_the_limit_the_line_and_cancel(real, headgate):
     assert out.splitlines()[-1].endswith("completed")
 
 
-def test_bad_requests(real, headgate):
-    unknown = headgate("submit", "command", "--", "rm", "-rf")
+def test_bad_requests(real, cli, monkeypatch):
+    monkeypatch.setenv("HEADGATE_DATA", str(real.data))
+    unknown = cli("submit", "command", "--", "rm", "-rf")
     assert unknown.code == 2
     assert "field: input.command" in unknown.err
-    assert headgate("submit", "nothing").code == 2
-    assert headgate("submit", "command", "true", "--priority", "9").code == 2
-    assert headgate("submit", "command", "true", "--on-limit", "skip").code == 2
-    assert headgate("run", "show", "run_none").code == 4
-    assert headgate("run", "cancel", "run_none").code == 4
-    assert headgate("receipt", "rcpt_none").code == 4
-    assert headgate("runs", "--tenant", "nobody").code == 4
-    assert headgate("runs", "--api-key", "wrong").code == 4
+    assert cli("submit", "nothing").code == 2
+    assert cli("submit", "command", "true", "--priority", "9").code == 2
+    assert cli("submit", "command", "true", "--on-limit", "skip").code == 2
+    assert cli("run", "show", "run_none").code == 4
+    assert cli("run", "cancel", "run_none").code == 4
+    assert cli("receipt", "rcpt_none").code == 4
+    assert cli("runs", "--tenant", "nobody").code == 4
+    assert cli("runs", "--api-key", "wrong").code == 4
     pro = real.demo()["tenants"]["pro-demo"]["apiKey"]
-    assert headgate("runs", "--api-key", pro, "--tenant", "free-demo").code == 4
-    assert headgate("runs", "--api-key", pro).code == 0
+    assert cli("runs", "--api-key", pro, "--tenant", "free-demo").code == 4
+    assert cli("runs", "--api-key", pro).code == 0
 
 
 def test_every_option_is_understood(headgate):
@@ -172,12 +173,13 @@ def test_tenants(headgate):
     ]
 
 
-def test_lists_go_on(headgate):
+def test_lists_go_on(real, cli, monkeypatch):
+    monkeypatch.setenv("HEADGATE_DATA", str(real.data))
     for _ in range(3):
-        assert headgate("submit", "command", "true", "--wait").code == 0
-    some = headgate("runs", "--limit", "2", "--json").document
+        assert cli("submit", "command", "true", "--wait").code == 0
+    some = cli("runs", "--limit", "2", "--json").document
     assert (len(some["items"]), bool(some["nextCursor"])) == (2, True)
-    everything = headgate("runs", "--all", "--json").document
+    everything = cli("runs", "--all", "--json").document
     assert len(everything["items"]) > 2
     assert everything["nextCursor"] is None
 

@@ -105,7 +105,7 @@ def test_a_pipe_gets_no_line_that_moves(waiting):
 
 def test_a_reader_that_leaves_is_no_error(server, demo):
     server.says(Answer(document={"items": [a_run() for _ in range(5000)], "nextCursor": None}))
-    command = f"{sys.executable} -m headgate --json runs --all | head -c 10"
+    command = f"{sys.executable} -m headgate.cli --json runs --all | head -c 10"
     environment = os.environ | {"PYTHONPATH": str(SERVICES)}
     result = subprocess.run(["/bin/sh", "-c", command], env=environment, capture_output=True, timeout=SECONDS)
     assert (len(result.stdout), result.stderr) == (10, b"")
