@@ -42,9 +42,7 @@ def test_the_limit_holds(tmp_path: Path, firestore_emulator: str, pubsub_emulato
         assert wait_for_end(client, "free-demo", first.json()["runId"])["state"] == "completed"
 
 
-def test_kill_9_loses_nothing(
-    tmp_path: Path, firestore_emulator: str, pubsub_emulator: str, project_id: str
-) -> None:
+def test_kill_9_loses_nothing(tmp_path: Path, firestore_emulator: str, pubsub_emulator: str, project_id: str) -> None:
     """The lease of the killed worker runs out, the sweep puts the run back, and it ends."""
     environment = settings(firestore_emulator, pubsub_emulator, project_id) | {
         "HEADGATE_LEASE_SECONDS": "3",

@@ -1,6 +1,7 @@
 """What a run costs in documents over its whole life, with all six scopes limited (SPEC 13)."""
 
 from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +67,9 @@ def test_runs_that_queue(counted: tuple[World, CountingBackend], length: int) ->
         for message in pending:
             served.add(message.run_id)
             life(world, message.run_id, message.fence)
-    reads, writes = ((total - mine) / length for total, mine in zip((counting.reads, counting.writes), own, strict=True))
+    reads, writes = (
+        (total - mine) / length for total, mine in zip((counting.reads, counting.writes), own, strict=True)
+    )
     print(f"\nqueued in a line of {length}: {reads:.1f} reads, {writes:.1f} writes a run")
     assert len(served) == length
     assert reads <= 24

@@ -1,4 +1,4 @@
-"""Every query of the flows is served by an index of infra/ (tests/support/world.py refuses others); here: that it would notice."""
+"""Every query of the flows is served by an index of infra/ (tests/support/world.py refuses others); here: it would notice."""
 
 from __future__ import annotations
 

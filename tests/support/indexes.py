@@ -33,7 +33,10 @@ def declared() -> Indexes:
     """What infra makes."""
     data: Any = yaml.safe_load(INDEX_FILE.read_text("utf-8"))
     composite = tuple(
-        (entry["collection"], tuple(f"-{f['field']}" if f.get("order") == "DESCENDING" else f["field"] for f in entry["fields"]))
+        (
+            entry["collection"],
+            tuple(f"-{f['field']}" if f.get("order") == "DESCENDING" else f["field"] for f in entry["fields"]),
+        )
         for entry in data["composite"]
     )
     exempt = frozenset((collection, name) for collection, names in data["exempt"].items() for name in names)

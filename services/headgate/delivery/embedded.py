@@ -21,9 +21,7 @@ class EmbeddedDelivery:
         self._failed: Callable[[Message, BaseException], None] | None = None
         self._closed = threading.Event()
 
-    def deliver_to(
-        self, handle: Callable[[Message], object], failed: Callable[[Message, BaseException], None]
-    ) -> None:
+    def deliver_to(self, handle: Callable[[Message], object], failed: Callable[[Message, BaseException], None]) -> None:
         """Who executes messages, and who hears of one that could not be dealt with (the sweep publishes it again)."""
         self._handle, self._failed = handle, failed
 

@@ -211,5 +211,3 @@ class _Turn:
             asking=Asking(request_id=run.request_id),
         )
         return dict(receipt_of(facts, next_receipt_id(run), self.deps.policy))
-
-

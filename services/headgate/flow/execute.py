@@ -51,7 +51,9 @@ class _Live:
     _text: list[str] = field(default_factory=list)
     _bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _decoder: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
+    _decoder: codecs.IncrementalDecoder = field(
+        default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
+    )
 
     def log(self, data: bytes) -> None:
         """Take output; what is over the limit is dropped with one line that says so."""
@@ -146,9 +148,11 @@ class Executor:
         """The handler's answer; whatever it raises fails the run, not the worker."""
         try:
             handler = self._deps.handlers[run.kind]
-            with tempfile.TemporaryDirectory(prefix=f"{run.id}-", dir=self._workroot, ignore_cleanup_errors=True) as folder:
+            with tempfile.TemporaryDirectory(
+                prefix=f"{run.id}-", dir=self._workroot, ignore_cleanup_errors=True
+            ) as folder:
                 return handler.run(self._job(run, live, Path(folder)))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything: it fails the run, not the worker
             self._deps.telemetry.error("run.handler_error", error, run_id=run.id, kind=run.kind)
             return Failed(code="HANDLER_ERROR", message=f"{type(error).__name__}: {error}"[:2000])
 
@@ -218,7 +222,7 @@ class Executor:
             self._deps.telemetry.warning("run.heartbeat_failed", run_id=live.run.id, detail=down.detail)
             if self._past_lease(live):
                 live.cancelled.set()  # somebody else may hold the run by now: stop early
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the heart of all live runs must not stop for one; it is reported
             self._deps.telemetry.error("run.heartbeat_error", error, run_id=live.run.id)
 
     def _past_lease(self, live: _Live) -> bool:
@@ -246,5 +250,3 @@ def correlation(run: Run) -> dict[str, str]:
     if "traceparent" in run.trace:
         names["TRACEPARENT"] = run.trace["traceparent"]
     return names
-
-

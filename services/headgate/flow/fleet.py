@@ -187,5 +187,3 @@ def _read_control(deps: Deps, scope: str = SYSTEM) -> Control:
 
 def _visible(control: Control) -> dict[str, object]:
     return {"mode": control.mode, "closed": {kind: asdict(state) for kind, state in control.closed.items()}}
-
-

@@ -269,5 +269,3 @@ def any_shard(tx: Tx, scope: str, chance: float) -> Shard | None:
         if found:
             return found[0]
     return None
-
-

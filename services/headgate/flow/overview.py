@@ -170,8 +170,6 @@ def held_scopes(deps: Deps) -> list[HeldScope]:
     return list(scopes.values())
 
 
-
-
 def _all_tenants(deps: Deps) -> list[Tenant]:
     tenants: list[Tenant] = []
     while True:
@@ -200,9 +198,7 @@ def _blockers(deps: Deps, run: Run, tenant: Tenant) -> _Blockers:
     return _Blockers(mode, frozenset(control.closed if control else ()), not free[0], not free[1])
 
 
-def _waiting_for(
-    deps: Deps, run: Run, tenant: Tenant, blockers: _Blockers
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _waiting_for(deps: Deps, run: Run, tenant: Tenant, blockers: _Blockers) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Reason tokens in their order, and the tenant's own runs that hold the first full scope."""
     tokens: list[str] = []
     if TENANT in tenant.gates:

@@ -107,5 +107,3 @@ def _tenant(deps: Deps, tenant_id: str) -> Tenant:
     tenant = deps.store.get(Tenant, tenant_id)
     assert tenant is not None  # tenants are never deleted, and the commit before has read it
     return tenant
-
-

@@ -114,7 +114,9 @@ def _scopes(run: Run, view: View) -> list[dict[str, object]]:
         (SYSTEM, wide.system_used, wide.system_cap, not wide.system_free),
         (kind_scope(run.kind), wide.kind_used, wide.kind_cap, not wide.kind_free),
     ]
-    return [{"scope": name, "used": used, "limit": cap, "full": is_full} for name, used, cap, is_full in inside + outside]
+    return [
+        {"scope": name, "used": used, "limit": cap, "full": is_full} for name, used, cap, is_full in inside + outside
+    ]
 
 
 def _binding(decision: Decision, tenant: Tenant) -> str | None:

@@ -61,5 +61,3 @@ def revoke(deps: Deps, run: Run, still: Still) -> set[str]:
     settling = deps.store.transact(body, run.tenant)
     deps.changes.announce(run.id)
     return settling
-
-

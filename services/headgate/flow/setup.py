@@ -66,7 +66,9 @@ def issue_key(deps: Deps, tenant_id: str | None, role: Role, name: str, user: st
     token = f"hg_{key_id.removeprefix('key_')}_{secret}"
 
     def body(tx: Tx) -> ApiKey:
-        key = ApiKey(id=key_id, tenant=tenant_id, role=role, hash=hash_token(token), name=name, created_at=tx.now, user=user)
+        key = ApiKey(
+            id=key_id, tenant=tenant_id, role=role, hash=hash_token(token), name=name, created_at=tx.now, user=user
+        )
         tx.create(key)
         return key
 

@@ -63,11 +63,15 @@ def sweep(deps: Deps, dispatcher: Dispatcher) -> Swept:
 def reclaim(deps: Deps, dispatcher: Dispatcher, worker_prefix: str) -> int:
     """At start: take back at once what a dead process of this very place held, and publish what it left pending."""
     taken = 0
-    for run in list(_pages(deps, lambda limit: where(Run, ("state", "==", "running"), order=("created_at",), limit=limit))):
+    for run in list(
+        _pages(deps, lambda limit: where(Run, ("state", "==", "running"), order=("created_at",), limit=limit))
+    ):
         if run.worker is not None and run.worker.startswith(worker_prefix):
             work.lose(deps, dispatcher, run)
             taken += 1
-    for run in list(_pages(deps, lambda limit: where(Run, ("state", "==", "pending"), order=("created_at",), limit=limit))):
+    for run in list(
+        _pages(deps, lambda limit: where(Run, ("state", "==", "pending"), order=("created_at",), limit=limit))
+    ):
         dispatcher.publish(run)
         taken += 1
     dispatcher.dispatch()

@@ -84,7 +84,9 @@ class JsonFormatter(logging.Formatter):
         facts: dict[str, Any] = dict(getattr(record, "facts", {}))
         entry: dict[str, Any] = {
             "severity": record.levelname,
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": datetime.fromtimestamp(record.created, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z"),
             "message": _sentence(record.getMessage(), facts),
             "action": record.getMessage(),
             **facts,
