@@ -202,7 +202,7 @@ class _Attempt:
         if not isinstance(decision, Wait):
             return view, decision, None
         waiting = ledger.user_line(request.run.user).waiting if request.run.user else 0
-        line = facts.line or ledger.line_shard(self.deps.timing.random(), bound=True)
+        line = facts.line or ledger.line_shard(ledger.tx.chance, bound=True)
         # Mode and closed kinds stand in the line's shards too: the shard that is written is the one that binds.
         wide = facts.view if line is None else replace(facts.view, mode=line.mode, closed=line.closed)
         view = replace(view, wide=wide, line=LineView(free=line is not None, user_waiting=waiting))

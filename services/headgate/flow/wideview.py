@@ -71,7 +71,7 @@ class WideFacts:
 def look(tx: Tx, deps: Deps, uses: WideUses, run: Run, could_start: bool, out: Collection[str]) -> WideFacts:
     """Read what a decision on `run` needs. `could_start` = nothing inside the tenant blocks it; `out` = kinds that this
     process's last dispatch pass found full or closed, whose waiters therefore cannot start."""
-    chance = deps.timing.random()
+    chance = tx.chance
     system = free_shard(tx, SYSTEM, chance) if could_start else None
     # Mode and closed kinds stand in every system and line shard: whoever will wait looks at its place in line at once.
     line = free_shard(tx, LINE, chance) if not could_start else None

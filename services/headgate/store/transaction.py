@@ -15,6 +15,7 @@ from headgate.store.port import (
     Put,
     Query,
     Raw,
+    Read,
     Verify,
     Version,
     Write,
@@ -48,11 +49,14 @@ class _Mark(NamedTuple):
 class Tx:
     """What a transaction's body works with. Every value it returns is frozen; `put` lays a new one over it."""
 
-    def __init__(self, backend: Backend, timeout: float, attempt: int = 0) -> None:
+    def __init__(self, backend: Backend, timeout: float, attempt: int = 0, chance: float = 0.0) -> None:
         self._backend = backend
         self._timeout = timeout
         self.attempt = attempt
+        self.chance = chance
+        """0 ≤ x < 1, the same for all bodies of the commit: so that they look for free shards from the same place on."""
         self._seen: dict[Key, Found] = {}
+        self._answers: dict[str, Read] = {}
         self._decoded: dict[Key, Any] = {}
         self._relied_on: set[Key] = set()
         self._puts: dict[Key, Any] = {}
@@ -95,7 +99,7 @@ class Tx:
         touched = {key for key in (*self._puts, *self._deletes) if key.collection == query.collection}
         hidden = sum(1 for key in touched if matches(query, self._seen[key].raw or {}))
         wider = replace(query, limit=query.limit + hidden) if query.limit is not None else query
-        read = self._backend.query(wider, self._timeout)
+        read = self._ask(wider)
         self._now = self._now or read.now
         found = [f for f in read.found if f.key not in touched]
         for f in found:
@@ -106,6 +110,13 @@ class Tx:
         if None in values:
             raise Torn("a document was found that a moment ago was not there")
         return values
+
+    def _ask(self, query: Query) -> Read:
+        """One view, one answer: of 64 folded bodies that ask the same the first pays."""
+        asked = repr(query)
+        if asked not in self._answers:
+            self._answers[asked] = self._backend.query(query, self._timeout)
+        return self._answers[asked]
 
     def adopt(self, cls: type[D], hint: Hint) -> D | None:
         """A document that a query outside has found, as if read here; a repeated attempt reads it anew."""
