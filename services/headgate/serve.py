@@ -156,14 +156,21 @@ class _Server(uvicorn.Server):
 
 
 def write_demo(system: System) -> None:
-    """demo.json with the demo keys, once. If we die before it is written, the next start makes new keys."""
-    path = demo_path(system.settings)
-    if path.exists() or not _is_local(system.settings):
+    """demo.json with this server's address and the demo keys, made once: again only for a store that does not know them.
+
+    If we die before it is written, the next start makes new keys.
+    """
+    if not _is_local(system.settings):
         return
-    demo = {"url": server_url(system.settings), **setup.create_demo(system.deps)}
+    path, url = demo_path(system.settings), server_url(system.settings)
+    demo = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    if not demo or not setup.knows_key(system.deps, demo["operator"]["apiKey"]):
+        demo = setup.create_demo(system.deps)
+    elif demo["url"] == url:
+        return
     temporary = path.with_suffix(".tmp")
     with open(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(demo, file, indent=2)
+        json.dump({**demo, "url": url}, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -181,8 +188,8 @@ def demo_path(settings: Settings) -> Path:
 
 def server_url(settings: Settings) -> str:
     """How this machine reaches the server."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
-    return f"http://{host}:{settings.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def greeting(settings: Settings) -> str:

@@ -80,6 +80,13 @@ def hash_token(token: str) -> str:
     return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def knows_key(deps: Deps, token: str) -> bool:
+    """Whether the store holds the key of this token."""
+    parts = token.split("_", 2)
+    key = deps.store.get(ApiKey, f"key_{parts[1]}") if len(parts) == 3 else None
+    return key is not None and key.hash == hash_token(token)
+
+
 def create_demo(deps: Deps) -> dict[str, object]:
     """A demo tenant per plan with an OWNER service key each, and an operator's key: the content of demo.json but `url`."""
     tenants = {}
