@@ -17,7 +17,7 @@ from headgate.core import wide
 from headgate.core.errors import NotFound
 from headgate.core.lane import Lane, LaneState
 from headgate.core.lifecycle import Change, advance
-from headgate.core.line import lane_after, lane_woken, line_key
+from headgate.core.line import lane_after, lane_woken, line_key, stands_in_line
 from headgate.core.policy import Policy
 from headgate.core.run import TERMINAL, Run, RunState, ShardsHeld
 from headgate.core.scopes import LINE, SYSTEM
@@ -145,7 +145,10 @@ class Ledger:
     def first_of(self, lane: str, count: int) -> list[Run]:
         """The first runs of a lane, in order."""
         conditions = (("lane", "==", lane), ("state", "==", "queued"), ("delayed", "==", False))
-        return self.tx.hint(Run, where(Run, *conditions, order=("key",), limit=count))
+        found = self.tx.hint(Run, where(Run, *conditions, order=("key",), limit=count))
+        if any(run.lane != lane or not stands_in_line(run) for run in found):
+            raise Torn(f"a run of lane {lane} moved while it was found")
+        return found
 
     def line_shard(self, chance: float, bound: bool) -> Shard | None:
         """A shard of the line with a free place; without one None, or any shard if the run cannot be refused."""
