@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
 from headgate.api.exchange import Ask, Reply, View
 from headgate.api.health import HealthViews
@@ -40,12 +41,17 @@ def create_api(system: System, authenticator: Authenticator | None = None) -> Fl
 
 
 def _views(system: System) -> list[tuple[Operation, View]]:
-    """Each operation that is answered here, with its view."""
+    """Each operation with its view."""
     openapi = document()
     views: dict[str, View] = {"getOpenapi": lambda ask: Reply(body=openapi)}
     for group in (RunViews(system), TenantViews(system), HealthViews(system)):
         views |= group.views()
-    return [(operation, views[operation.name]) for operation in OPERATIONS if operation.here]
+    return [(operation, views[operation.name] if operation.here else _elsewhere) for operation in OPERATIONS]
+
+
+def _elsewhere(ask: Ask) -> Reply:
+    """What the front answers before us; the route is known here so that its other methods are told apart (405)."""
+    raise NotFound("This is served by the front, which is not there.")
 
 
 class _Rim:
@@ -79,7 +85,7 @@ class _Rim:
         request_id = self._correlation().request_id
         headers: Mapping[str, str] = {}
         if isinstance(error, HTTPException):
-            headers = {name: value for name, value in error.get_headers() if name == "Allow"}
+            headers = _allowed(error)
             error = _ours(error)
         if isinstance(error, HeadgateError):
             problem = problems.of_error(error, request_id)
@@ -114,6 +120,11 @@ def _reply(problem: Problem, headers: Mapping[str, str]) -> Reply:
 def _headers() -> dict[str, str]:
     """The request's headers, their names in small letters."""
     return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _allowed(error: HTTPException) -> dict[str, str]:
+    methods = error.valid_methods if isinstance(error, WrongMethod) else None
+    return {"Allow": ", ".join(sorted(methods))} if methods else {}
 
 
 def _ours(error: HTTPException) -> Exception:

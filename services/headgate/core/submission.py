@@ -49,7 +49,7 @@ def run_of(asked: Submission, run_id: str, tenant: str, plan: Plan, policy: Poli
         id=run_id,
         tenant=tenant,
         kind=asked.kind,
-        input=json.dumps(asked.input, separators=(",", ":"), allow_nan=False),
+        input=json.dumps(asked.input, separators=(",", ":"), allow_nan=False, ensure_ascii=False),
         created_at=now,
         queued_at=now,
         state=RunState.QUEUED,

@@ -8,7 +8,7 @@ from typing import TypeVar
 from headgate.core.errors import Unavailable
 from headgate.store.committer import Budget, Committer, Timing
 from headgate.store.documents import D, collection_of, from_raw
-from headgate.store.port import Backend, Key, Outage, Query, Write
+from headgate.store.port import Ambiguous, Backend, Key, Outage, Query, Write
 from headgate.store.transaction import Hint, Tx
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class Reader:
             left = self._budget.outage - (self._timing.monotonic() - started)
             try:
                 return ask(min(self._budget.call, max(0.1, left)))
-            except Outage as problem:
+            except (Outage, Ambiguous) as problem:  # a ping's own commit may be in doubt: it wrote nothing
                 left = self._budget.outage - (self._timing.monotonic() - started)
                 if left <= 0.1:
                     raise Unavailable(f"The store does not answer ({problem}).") from problem

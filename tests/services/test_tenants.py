@@ -1,0 +1,170 @@
+"""Tenants, what operators see, health, and the document."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from headgate.api.operations import OPERATIONS
+from headgate.wiring import System
+from tests.services.served import DOCUMENT, Api, Stage, build_system
+
+
+def test_a_tenant(api: Api) -> None:
+    api.submit()
+    api.submit(notBefore="2199-01-01T00:00:00Z")
+
+    tenant = api.get("/tenants/acme").json()
+
+    assert list(tenant) == ["tenantId", "plan", "status", "pause", "inFlight", "queued", "limits"]
+    assert (tenant["tenantId"], tenant["plan"], tenant["status"], tenant["pause"]) == ("acme", "pro", "active", None)
+    assert (tenant["inFlight"], tenant["queued"], tenant["limits"]["concurrent"]) == (1, 1, 5)
+
+
+def test_operators_see_all_tenants_others_their_own(api: Api) -> None:
+    first = api.get("/tenants?limit=2", key=api.operator).json()
+    rest = api.get(f"/tenants?limit=2&cursor={first['nextCursor']}", key=api.operator).json()
+
+    assert [t["tenantId"] for t in first["items"] + rest["items"]] == ["acme", "big", "small"]
+    assert rest["nextCursor"] is None
+    assert [t["tenantId"] for t in api.get("/tenants").json()["items"]] == ["acme"]
+    assert api.get("/tenants?cursor=x").json()["field"] == "cursor"
+
+
+def test_who_holds_what(api: Api) -> None:
+    run = api.submit(repo="acme/web", user="ada").json()
+
+    slots = api.get("/admin/slots", key=api.operator).json()
+
+    held = {scope["scope"]: scope for scope in slots["scopes"] if scope["used"]}
+    assert set(held) == {
+        "system", "kind:command", "tenant:acme", "user:acme/ada", "org:acme/acme", "repo:acme/acme/web"
+    }  # fmt: skip
+    for scope in held.values():
+        [holder] = scope["holders"]
+        assert holder | {"since": None} == {
+            "runId": run["runId"], "fence": 0, "since": None, "leaseUntil": None, "worker": None
+        }  # fmt: skip
+    assert (held["system"]["limit"], held["repo:acme/acme/web"]["limit"]) == (50, 2)
+
+
+def test_the_audit_finds_nothing(api: Api) -> None:
+    api.submit()
+    bodies: list[dict | None] = [None, {}]
+    for body in bodies:
+        report = api.post("/admin/audit", body, key=api.operator).json()
+        assert (report["violations"], report["repaired"]) == ([], [])
+        assert report["checked"]["runs"] == 1
+    assert api.post("/admin/audit", {"repair": True}, key=api.operator).json()["field"] == "repair"
+
+
+# --- health
+
+
+@contextmanager
+def nobody_can_write(system: System) -> Iterator[None]:
+    """What another process does that hangs with the store's lock in its hand."""
+    with (system.settings.data / "headgate.db.lock").open("rb+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def test_ready(tmp_path: Path, stage: Stage) -> None:
+    system = build_system(tmp_path, stage, HEADGATE_STORE_OUTAGE_SECONDS="0.5")
+    api = Api(system)
+    ready = api.get("/readyz", key=None)
+    assert (ready.status, ready.json()) == (200, {"status": "ready", "checks": {"store": "ok", "delivery": "ok"}})
+
+    with nobody_can_write(system):
+        started = time.monotonic()
+        unready = api.get("/readyz", key=None)
+        submitted = api.submit()
+        took = time.monotonic() - started
+        assert api.get("/healthz", key=None).status == 200
+        assert api.get("/tenants/acme").status == 200  # readers never wait
+
+    assert unready.status == 503
+    assert unready.json() == {"status": "unready", "checks": {"store": "down", "delivery": "ok"}}
+    assert int(unready.headers["Retry-After"]) > 0
+    assert submitted.status == 503
+    assert submitted.json()["code"] == "STORE_UNAVAILABLE"
+    assert list(submitted.json()) == ["error", "code", "detail", "field", "requestId"]
+    assert int(submitted.headers["Retry-After"]) > 0
+    assert took < 6
+
+    system.delivery.close()
+    assert api.get("/readyz", key=None).json()["checks"] == {"store": "ok", "delivery": "down"}
+    system.close()
+
+
+# --- routes and document
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/nope", "/tenants/", "//tenants", "/tenants/acme/", "/healthz/", "/tenants/a/b"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_an_unknown_route(shared_api: Api, method: str, path: str) -> None:
+    for key in ("acme", None):
+        answer = shared_api.ask(method, path, key=key)
+        assert answer.status == 404
+        assert answer.json()["code"] == "NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/tenants", {"GET", "HEAD", "OPTIONS"}),
+        ("PUT", "/tenants/acme/runs", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("GET", "/tenants/acme/runs/x/cancel", {"OPTIONS", "POST"}),
+        ("PATCH", "/healthz", {"GET", "HEAD", "OPTIONS"}),
+        ("BREW", "/healthz", {"GET", "HEAD", "OPTIONS"}),
+    ],
+)
+def test_a_wrong_method(shared_api: Api, method: str, path: str, allowed: set[str]) -> None:
+    answer = shared_api.ask(method, path)
+
+    assert answer.status == 405
+    assert answer.json()["code"] == "METHOD_NOT_ALLOWED"
+    assert set(answer.headers["Allow"].split(", ")) == allowed
+
+
+def test_head_has_no_body(shared_api: Api) -> None:
+    for path in ("/healthz", "/tenants/acme", "/openapi.json"):
+        answer = shared_api.ask("HEAD", path)
+        assert (answer.status, answer.content) == (200, b"")
+
+
+def test_a_parameter_that_nothing_takes(shared_api: Api) -> None:
+    answer = shared_api.get("/healthz?verbose=1", key=None)
+
+    assert (answer.status, answer.json()["field"]) == (400, "verbose")
+
+
+def test_the_document_is_valid_and_complete(shared_api: Api) -> None:
+    served = shared_api.get("/openapi.json", key=None).json()
+
+    OpenAPIV31SpecValidator(served).validate()
+    assert served == DOCUMENT
+    assert sum(len(methods) for methods in served["paths"].values()) == len(OPERATIONS)
+    for path, methods in served["paths"].items():
+        for operation in methods.values():
+            statuses = set(operation["responses"])
+            public = operation.get("security") == []
+            assert {"400", "413", "408", "500", "503"} <= statuses
+            assert public or {"401", "403"} <= statuses
+            assert "{" not in path or "404" in statuses
+    submit = served["paths"]["/tenants/{tenantId}/runs"]["post"]["responses"]
+    assert set(submit) == {
+        "201", "202", "400", "401", "403", "404", "408", "409", "413", "422", "429", "500", "503"
+    }  # fmt: skip
+    assert submit["429"]["content"]["application/json"]["example"]["code"] == "PLAN_LIMIT_CONCURRENCY"
+    assert served["components"]["schemas"]["SubmitRequest"]["examples"]
+    assert served["components"]["schemas"]["SubmitRequest"]["additionalProperties"] is False
+    assert served["components"]["schemas"]["SubmitRequest"]["required"] == ["kind", "input"]
