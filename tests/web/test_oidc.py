@@ -83,6 +83,7 @@ HOSTILE: dict[str, str | None] = {
     "scheme only": "Bearer",
     "scheme and a blank": "Bearer ",
     "basic": "Basic dXNlcjpwYXNz",
+    "another scheme": f"Basic {token()}",
     "no scheme": token(),
     "an API key": bearer("hg_0123456789abcdefghjk_secret"),
     "two tokens": bearer(f"{token()} {token()}"),
@@ -188,7 +189,7 @@ def test_there_are_enough_of_them():
 
 @pytest.mark.parametrize("changes", [{"audience": None}, {"audience": ""}, {"service_account": None}])
 def test_what_is_not_configured_matches_nothing(changes: dict[str, Any]):
-    for claims in ({}, {"aud": None, "email": None}, {"aud": "", "email": ""}):
+    for claims in ({}, {"aud": None}, {"aud": ""}, {"email": None}, {"email": ""}):
         with pytest.raises(Unauthenticated):
             verifier(**changes).verify(bearer(token(**claims)))
 

@@ -59,7 +59,7 @@ class Certificates:
             # Who has a key that will do does not wait for another thread's fetch.
             if self._lock.acquire(blocking=known is None):
                 try:
-                    self._refresh(kid)
+                    self._refresh()
                 finally:
                     self._lock.release()
             known = self._usable(kid)
@@ -73,10 +73,9 @@ class Certificates:
     def _usable(self, kid: str) -> RSAVerifier | None:
         return self._keys.get(kid) if self._age() < USABLE_SECONDS else None
 
-    def _refresh(self, kid: str) -> None:
+    def _refresh(self) -> None:
         """Fetch, unless another thread just has, or it is too soon."""
-        now = self._monotonic()
-        if now < self._next_fetch or (kid in self._keys and self._age() < FRESH_SECONDS):
+        if self._monotonic() < self._next_fetch:
             return
         try:
             self._keys = _keys(self._fetch())
