@@ -79,11 +79,12 @@ def other_files() -> int:
 
 
 def threads() -> int:
-    """All but those of the pool that reads for streams, which is bounded."""
+    """All but those of the two pools, which are bounded and nearly idle: a GET after the other needs a thread or two."""
     names = [thread.name for thread in threading.enumerate()]
-    pooled = [name for name in names if name.startswith("stream")]
-    assert len(pooled) <= READERS
-    return len(names) - len(pooled)
+    reading, answering = (sum(name.startswith(pool) for name in names) for pool in ("stream", "WSGI"))
+    assert reading <= READERS
+    assert answering <= 4
+    return len(names) - reading - answering
 
 
 @pytest.mark.linux
@@ -99,11 +100,12 @@ def test_two_hundred_streams_and_two_hundred_stalled_bodies_disturb_nobody(serve
             for number in range(CROWD):
                 crowd.enter_context(open_stream(server, run_ids[number % 4]))
                 crowd.enter_context(stall_body(server))
-            assert sockets() >= before[0] + 4 * CROWD
+            assert sockets() >= 4 * CROWD
             assert calm(client), "a GET takes too long beside the crowd"
-            assert threads() == before[1]
+            assert threads() <= before[1]
 
-        assert eventually(lambda: (sockets(), threads()) == before, 20), (sockets(), threads(), before)
+        # Not more than before; fewer when something of an earlier test was still on its way out.
+        assert eventually(lambda: sockets() <= before[0] and threads() <= before[1], 20), (sockets(), threads(), before)
         assert other_files() <= files + 3 * READERS  # what the pool's own connections to the store need
         assert eventually(lambda: not server.front._streams._watch._followers)
         assert calm(client)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -189,8 +191,7 @@ def test_a_bad_event_id_is_a_400(server: Server, value: str) -> None:
 
 
 def test_streams_are_for_those_who_may_see_the_run(server: Server) -> None:
-    foreign = Server.client
-    with server.client() as client, foreign(server, "hg_no_key") as stranger:
+    with server.client() as client, server.client("hg_no_key") as stranger:
         run_id = submit(client, notBefore="2199-01-01T00:00:00Z")
         paths = {
             f"/tenants/acme/runs/{run_id}/events": {"Accept": "text/event-stream"},
@@ -220,6 +221,37 @@ def test_a_server_that_stops_ends_its_streams_in_peace(working: System) -> None:
             server.front.end_streams()
             assert list(events) == []
     assert time.monotonic() - started < 3
+
+
+@contextlib.contextmanager
+def runs_away(system: System) -> Iterator[None]:
+    """The store answers nothing about runs: every read fails as it does when a disk is gone."""
+    with contextlib.closing(sqlite3.connect(system.settings.data / "headgate.db", timeout=10)) as database:
+        database.execute("ALTER TABLE runs RENAME TO away")
+        database.commit()
+        yield
+        database.execute("ALTER TABLE away RENAME TO runs")
+        database.commit()
+
+
+def test_a_stream_outlives_an_outage_of_the_store(tmp_path: Path) -> None:
+    system = build_system(tmp_path, Stage(), HEADGATE_STORE_OUTAGE_SECONDS="0.3", HEADGATE_LOG_LEVEL="WARNING")
+    with Server(system) as server, server.client() as client:
+        run_id = submit(client, notBefore="2199-01-01T00:00:00Z")
+        with server.events(client, run_id) as events:
+            assert next(events).type == "run.queued"
+            with runs_away(system):
+                refused = client.get(f"/tenants/acme/runs/{run_id}", headers={"Accept": "text/event-stream"})
+                newcomer = client.get(f"/tenants/acme/runs/{run_id}/events", headers={"Accept": "text/event-stream"})
+                system.deps.changes.announce(run_id)  # it looks, and cannot see
+                time.sleep(1.6)  # neither can the poller
+            cancel(system.deps, system.dispatcher, OWNER, "acme", run_id)
+            assert [event.type for event in events] == ["run.finished"]
+    system.close()
+
+    for answer in (refused, newcomer):
+        assert (answer.status_code, answer.json()["code"]) == (503, "STORE_UNAVAILABLE")
+        assert int(answer.headers["Retry-After"]) > 0
 
 
 # --- artifacts

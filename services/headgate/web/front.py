@@ -88,6 +88,8 @@ class Front:
         except ClientDisconnect:
             return  # nobody is left to answer
         except HeadgateError as error:
+            if answer.status is not None:
+                raise
             await answer.problem(problems.of_error(error, answer.request_id), scope, receive)
         except Exception as error:
             self._deps.telemetry.error("http.error", error, method=scope["method"], path=scope["path"])
