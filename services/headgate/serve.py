@@ -22,6 +22,7 @@ import uvicorn
 from headgate import wiring
 from headgate.api import build_front
 from headgate.core.errors import HeadgateError
+from headgate.delivery.port import DeliveryDown
 from headgate.flow import setup, sweep
 from headgate.settings import Settings
 from headgate.web.front import Front
@@ -88,9 +89,9 @@ def serve(settings: Settings) -> int:
         system = wiring.build(settings)
         try:
             _prepare(system)
-        except HeadgateError as error:
+        except (HeadgateError, DeliveryDown) as error:
             system.close()
-            print(f"headgate cannot start: {error.detail}", file=sys.stderr)
+            print(f"headgate cannot start: {error}", file=sys.stderr)
             return 1
         return _serve(system)
 
@@ -123,7 +124,8 @@ def _serve(system: System) -> int:
 
     settings = system.settings
     worker = create_worker(system)
-    app = build_front(system, {"/pubsub": worker, "/tasks": worker}, lifespan=lifespan)
+    pushes = {"/pubsub": worker, "/tasks": worker}
+    app = build_front(system, pushes, threads={"/pubsub": settings.workers}, lifespan=lifespan)
     config = uvicorn.Config(
         app, host=settings.host, port=settings.port, log_config=None, access_log=False, timeout_graceful_shutdown=8
     )
@@ -150,8 +152,9 @@ class _Server(uvicorn.Server):
             print(greeting(self._system.settings), flush=True)
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Without the streams there is little left to wait for."""
+        """Without streams and runs there is little left to wait for: a push is answered when its run has ended here."""
         self._front.end_streams()
+        threading.Thread(target=self._system.executor.stop, name="stop", daemon=True).start()
         await super().shutdown(sockets=sockets)  # type: ignore[arg-type]
 
 

@@ -13,11 +13,19 @@ from headgate.wiring import System
 
 
 def build_front(
-    system: System, extra_wsgi: Mapping[str, WSGIApplication] | None = None, *, lifespan: Lifespan | None = None
+    system: System,
+    extra_wsgi: Mapping[str, WSGIApplication] | None = None,
+    *,
+    threads: Mapping[str, int] | None = None,
+    lifespan: Lifespan | None = None,
 ) -> Front:
-    """One ASGI app of one process. `extra_wsgi` maps beginnings of paths (`/pubsub`) to further WSGI apps, which see
-    the whole path and have threads of their own. Call its `end_streams` when the server is told to stop."""
+    """One ASGI app of one process.
+
+    `extra_wsgi` maps beginnings of paths (`/pubsub`) to further WSGI apps, which see the whole path and have threads of
+    their own; `threads` says how many, where the usual number is not it. Call the front's `end_streams` when the server
+    is told to stop.
+    """
     authenticator = Authenticator(system.deps.store, system.deps.timing)
     streams = Streams(system.deps, authenticator)
     api: WSGIApplication = create_api(system, authenticator)
-    return Front(system.deps, streams, {**(extra_wsgi or {}), "": api}, lifespan=lifespan)
+    return Front(system.deps, streams, {**(extra_wsgi or {}), "": api}, threads=threads, lifespan=lifespan)

@@ -39,8 +39,8 @@ QUIET = frozenset({"/healthz", "/readyz"})
 class Front:
     """The app. `wsgi` maps the beginning of a path (`""` = everything else) to the app that answers below it.
 
-    Apps see the whole path. `routes` are further ASGI routes, asked before the WSGI apps. `lifespan` is entered when
-    the server starts and left when it stops.
+    Apps see the whole path. `threads` of an app are how many requests of it are answered at once. `routes` are further
+    ASGI routes, asked before the WSGI apps. `lifespan` is entered when the server starts and left when it stops.
     """
 
     def __init__(
@@ -50,11 +50,13 @@ class Front:
         wsgi: Mapping[str, WSGIApplication],
         *,
         routes: Iterable[BaseRoute] = (),
+        threads: Mapping[str, int] | None = None,
         lifespan: Lifespan | None = None,
     ) -> None:
         self._deps = deps
         self._streams = streams
-        self._bridges = {prefix: WSGIMiddleware(app, workers=THREADS) for prefix, app in wsgi.items()}  # type: ignore[arg-type]  # its own words for the same protocol
+        workers = {prefix: (threads or {}).get(prefix, THREADS) for prefix in wsgi}
+        self._bridges = {prefix: WSGIMiddleware(app, workers=workers[prefix]) for prefix, app in wsgi.items()}  # type: ignore[arg-type]  # its own words for the same protocol
         below = [_Below(prefix, BodyFirst(self._bridges[prefix])) for prefix in sorted(wsgi, key=len, reverse=True)]  # type: ignore[arg-type]  # as above
         self._lifespan = lifespan
         self._router = Router(
