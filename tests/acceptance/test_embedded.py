@@ -126,3 +126,22 @@ def test_a_wrong_setting_stops_the_start_with_its_name_and_the_remedy(tmp_path: 
         wrong.start()
     assert wrong.process is not None
     assert wrong.process.returncode == 2
+
+
+def test_sigterm_hands_the_run_back(tmp_path: Path) -> None:
+    long = {"kind": "command", "input": {"command": "sleep", "args": ["60"]}}
+    server = Server(tmp_path / "data").start()
+    with server.client() as client:
+        run = client.post("/tenants/pro-demo/runs", json=long).json()["runId"]
+        time.sleep(1)
+    assert server.stop() == 0
+    again = Server(tmp_path / "data", port=server.port).start()
+    try:
+        with again.client() as client:
+            after = client.get(f"/tenants/pro-demo/runs/{run}").json()
+            assert (after["attempt"], after["state"] in ("pending", "running")) == (1, True)
+            client.post(f"/tenants/pro-demo/runs/{run}/cancel").raise_for_status()
+            assert wait_for_end(client, "pro-demo", run)["state"] == "cancelled"
+        nothing_held(again)
+    finally:
+        again.stop()

@@ -69,3 +69,31 @@ def nothing_held(server: Server) -> None:
         slots = operator.get("/admin/slots").raise_for_status().json()["scopes"]
         assert [s for s in slots if s["used"]] == []
         assert operator.post("/admin/audit", json={}).raise_for_status().json()["violations"] == []
+
+
+def test_sigterm_hands_the_run_back(
+    tmp_path: Path, firestore_emulator: str, pubsub_emulator: str, project_id: str
+) -> None:
+    environment = settings(firestore_emulator, pubsub_emulator, project_id)
+    long = {"kind": "command", "input": {"command": "sleep", "args": ["60"]}}
+    server = Server(tmp_path / "data", environment).start()
+    with server.client() as client:
+        run = client.post("/tenants/pro-demo/runs", json=long).json()["runId"]
+        for _ in range(100):
+            if client.get(f"/tenants/pro-demo/runs/{run}").json()["state"] == "running":
+                break
+            time.sleep(0.1)
+    began = time.monotonic()
+    assert server.stop() == 0
+    print(f"\nstopped after {time.monotonic() - began:.1f} s")
+    again = Server(tmp_path / "data", environment, port=server.port).start()
+    try:
+        with again.client() as client:
+            after = client.get(f"/tenants/pro-demo/runs/{run}").json()
+            assert after["attempt"] == 1
+            assert after["state"] in ("pending", "running")
+            client.post(f"/tenants/pro-demo/runs/{run}/cancel").raise_for_status()
+            assert wait_for_end(client, "pro-demo", run)["state"] == "cancelled"
+        nothing_held(again)
+    finally:
+        again.stop()
