@@ -104,7 +104,7 @@ def finish_mode(deps: Deps, id: str) -> None:
     def still(shard: Shard) -> bool:
         return shard.mode == "maintenance"
 
-    revoke_all(deps, (), lambda tenant, shard: still(shard))
+    deal_all(deps, revoke_all(deps, (), lambda tenant, shard: still(shard)))
     _settle_state(deps, id, lambda control: control.mode_state, lambda control, s: replace(control, mode_state=s))
 
 
@@ -123,7 +123,7 @@ def close_kind(deps: Deps, dispatcher: Dispatcher, kind: str, mode: str, why: au
 
 def finish_kind(deps: Deps, kind: str, id: str) -> None:
     """Give back every pending run of the kind, then say `paused`."""
-    revoke_all(deps, (("kind", "==", kind),), lambda tenant, shard: kind in shard.closed)
+    deal_all(deps, revoke_all(deps, (("kind", "==", kind),), lambda tenant, shard: kind in shard.closed))
     _settle_state(
         deps, id, lambda control: control.closed.get(kind), lambda c, s: replace(c, closed={**c.closed, kind: s})
     )

@@ -18,6 +18,7 @@ from headgate.core.tenant import Tenant, blocked
 from headgate.core.wide import Shard
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.dispatch import Dispatcher
+from headgate.flow.fleet import deal_all
 from headgate.flow.ledger import DAY_MS, Ledger, WideSlots
 from headgate.flow.receipts import Facts, Receipt, keep_refusal, next_receipt_id, receipt_of, with_receipt
 from headgate.flow.wideview import WideFacts, WideUses, look
@@ -72,7 +73,9 @@ class Submitter:
         self._dispatcher = dispatcher
         self._uses = WideUses(deps)
 
-    def submit(self, caller: Caller, tenant_id: str, asked: Submission, asking: Asking, key: str | None = None) -> Answer:
+    def submit(
+        self, caller: Caller, tenant_id: str, asked: Submission, asking: Asking, key: str | None = None
+    ) -> Answer:
         """Decide on one submission; `key` is its Idempotency-Key.
 
         Raises NotFound (no such tenant for this caller), Forbidden, InvalidRequest (field named), IdempotencyMismatch,
@@ -81,14 +84,16 @@ class Submitter:
         asked = _as_caller(caller, tenant_id, asked)
         self._check_input(asked)
         run_id = self._deps.ids.new("run")
-        attempt = _Attempt(self._deps, self._uses, self._dispatcher, run_id, tenant_id, asked, asking, _idem_id(tenant_id, key))
+        attempt = _Attempt(
+            self._deps, self._uses, self._dispatcher, run_id, tenant_id, asked, asking, _idem_id(tenant_id, key)
+        )
         try:
-            run, cancelled = self._deps.store.transact(attempt.body, tenant_id, weight=len(json.dumps(asked.input)))
+            placed = self._deps.store.transact(attempt.body, tenant_id, weight=len(json.dumps(asked.input)))
         except _TurnedAway as refused:
             return self._refused(refused, tenant_id)
         except _Replay as replay:
             return self._replayed(replay.record)
-        return self._accepted(run, cancelled)
+        return self._accepted(placed)
 
     def _check_input(self, asked: Submission) -> None:
         try:
@@ -96,9 +101,10 @@ class Submitter:
         except InvalidInput as wrong:
             raise InvalidRequest(str(wrong), field=f"input.{wrong.field}") from wrong
 
-    def _accepted(self, run: Run, cancelled: tuple[str, ...]) -> Accepted:
-        deps = self._deps
-        deps.changes.announce(run.id, *cancelled)
+    def _accepted(self, placed: _Placed) -> Accepted:
+        deps, run = self._deps, placed.run
+        deps.changes.announce(run.id, *placed.cancelled)
+        deal_all(deps, placed.settling)
         if run.state is RunState.PENDING:
             deps.telemetry.info("run.admitted", **_facts(run))
             self._dispatcher.publish(run)
@@ -131,6 +137,15 @@ class Submitter:
 
 
 @dataclass(frozen=True, slots=True)
+class _Placed:
+    """What the commit did: the accepted run, what `cancel_in_progress` ended, the wide scopes that wait for a deal."""
+
+    run: Run
+    cancelled: tuple[str, ...]
+    settling: set[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Attempt:
     """One submission's body: it may run several times, always with the same run id."""
 
@@ -143,13 +158,17 @@ class _Attempt:
     asking: Asking
     idem: str | None
 
-    def body(self, tx: Tx) -> tuple[Run, tuple[str, ...]]:
-        """Read, decide, write. Gives the accepted run and what `cancel_in_progress` ended; raises _TurnedAway, _Replay."""
+    def body(self, tx: Tx) -> _Placed:
+        """Read, decide, write. Raises _TurnedAway, _Replay."""
         ledger = self._open(tx)
         request = self._request(ledger)
         cancelled = self._make_way(ledger, request)
         could_start = not request.delayed and blocked(ledger.tenant, (TENANT, *request.run.scopes)) is None
         facts = look(tx, self.deps, self.uses, request.run, could_start, self.dispatcher.out)
+        if (
+            cancelled
+        ):  # what was freed belongs to whoever is next in line: this run goes behind it, and dispatch decides
+            facts = replace(facts, view=replace(facts.view, waiters=True))
         view, decision, line = self._decide(ledger, request, facts)
         basis = self._facts(request, view, decision, tx.now)
         if isinstance(decision, Refuse):
@@ -159,7 +178,7 @@ class _Attempt:
         self._keep_key(tx, run, receipt)
         ledger.tenant = replace(ledger.tenant, month_runs=ledger.tenant.month_runs + 1)
         ledger.close()
-        return run, cancelled
+        return _Placed(run, cancelled, ledger.settling)
 
     def _open(self, tx: Tx) -> Ledger:
         """The tenant, and the answer that the Idempotency-Key may already have."""
@@ -256,7 +275,9 @@ def _as_caller(caller: Caller, tenant_id: str, asked: Submission) -> Submission:
 
 def _idem_id(tenant_id: str, key: str | None) -> str | None:
     """Per tenant and endpoint."""
-    return None if key is None else "idem_" + sha256(f"{len(tenant_id)}:{tenant_id}:runs:{key}".encode()).hexdigest()[:40]
+    return (
+        None if key is None else "idem_" + sha256(f"{len(tenant_id)}:{tenant_id}:runs:{key}".encode()).hexdigest()[:40]
+    )
 
 
 def _skipped(run: Run) -> Refuse:
