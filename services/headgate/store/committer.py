@@ -40,6 +40,16 @@ class Timing(Protocol):
         """0 ≤ x < 1, for jitter."""
 
 
+class Signal(Protocol):
+    """What a caller waits for while another leads; `threading.Event` is one."""
+
+    def set(self) -> None:
+        """Wake who waits."""
+
+    def wait(self) -> object:
+        """Wait until it is set."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """How long a caller may wait, in seconds: for its turn under contention, for a store that does not answer, for one call."""
@@ -56,7 +66,7 @@ class _Job(Generic[T]):
     body: Callable[[Tx], T]
     deadline: float
     weight: int
-    done: threading.Event = field(default_factory=threading.Event)
+    done: Signal
     finished: bool = False
     value: Any = None
     error: BaseException | None = None
@@ -99,7 +109,15 @@ class _Group:
 class Committer:
     """Runs bodies of one backend; one per process."""
 
-    def __init__(self, backend: Backend, timing: Timing, new_id: Callable[[], str], budget: Budget) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        timing: Timing,
+        new_id: Callable[[], str],
+        budget: Budget,
+        signal: Callable[[], Signal] = threading.Event,
+    ) -> None:
+        self._signal = signal
         self._backend = backend
         self._timing = timing
         self._new_id = new_id
@@ -113,7 +131,8 @@ class Committer:
         `body` may run several times and must not mind. What it raises is raised here and its writes are dropped.
         Raises Unavailable: STORE_CONTENTION when the budget is spent, STORE_UNAVAILABLE when the store does not answer.
         """
-        job: _Job[T] = _Job(body, self._timing.monotonic() + (deadline or self._budget.contention), weight)
+        ends = self._timing.monotonic() + (deadline or self._budget.contention)
+        job: _Job[T] = _Job(body, ends, weight, self._signal())
         with self._lock:
             leads = key not in self._waiting
             self._waiting.setdefault(key, deque()).append(job)

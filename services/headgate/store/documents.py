@@ -168,5 +168,7 @@ def where(cls: type, *conditions: tuple[str, str, Any], order: tuple[str, ...] =
     collection = COLLECTIONS[cls]
     for name in (*(c[0] for c in conditions), *(o.lstrip("-") for o in order)):
         if name not in INDEXED[collection]:
-            raise ValueError(f"{collection}.{name} is not indexed: add it to INDEXED, schema.sql and infra/firestore.tf")
+            raise ValueError(
+                f"{collection}.{name} is not indexed: add it to INDEXED, schema.sql and infra/firestore.tf"
+            )
     return Query(collection, tuple(Where(*c) for c in conditions), order, limit, after)  # type: ignore[arg-type]

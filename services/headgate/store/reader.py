@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from headgate.core.errors import Unavailable
-from headgate.store.committer import Budget, Committer, Timing
+from headgate.store.committer import Budget, Committer, Signal, Timing
 from headgate.store.documents import D, collection_of, from_raw
 from headgate.store.port import Ambiguous, Backend, Key, Outage, Query, Write
 from headgate.store.transaction import Hint, Tx
@@ -69,9 +70,16 @@ class Reader:
 class Store(Reader):
     """What the flows hold: the reader, and transactions that combine callers of one key."""
 
-    def __init__(self, backend: Backend, timing: Timing, new_id: Callable[[], str], budget: Budget) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        timing: Timing,
+        new_id: Callable[[], str],
+        budget: Budget,
+        signal: Callable[[], Signal] = threading.Event,
+    ) -> None:
         super().__init__(backend, timing, budget)
-        self._committer = Committer(backend, timing, new_id, budget)
+        self._committer = Committer(backend, timing, new_id, budget, signal)
 
     def transact(self, body: Callable[[Tx], T], key: str, *, deadline: float | None = None, weight: int = 0) -> T:
         """See Committer.transact."""

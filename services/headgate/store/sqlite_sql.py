@@ -14,7 +14,9 @@ def select_sql(query: Query, count: bool = False) -> tuple[str, list[Any]]:
     """The statement and its values. Statements are the same text for the same shape, so SQLite prepares them once."""
     sql = _shape(
         query.collection,
-        tuple((w.field, w.op, len(w.value) if isinstance(w.value, list | tuple) else -1, _literal(w)) for w in query.where),
+        tuple(
+            (w.field, w.op, len(w.value) if isinstance(w.value, list | tuple) else -1, _literal(w)) for w in query.where
+        ),
         query.order,
         query.limit is not None and not count,
         query.after is not None and not count,
