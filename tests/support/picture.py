@@ -89,17 +89,23 @@ class Picture:
                 yield "mode"
 
     def over(self) -> Iterator[str]:
-        """Scopes with more slots taken than they have, or credits that do not add up."""
+        """Scopes with more slots taken than they have (unless the cap was lowered), or credits that do not add up."""
         for tenant in self.tenants.values():
             if len(tenant.holders) > tenant.cap:
                 yield f"{tenant.id}: {len(tenant.holders)} of {tenant.cap}"
+        yield from self.wide_over()
+
+    def wide_over(self) -> Iterator[str]:
+        """The same of the wide scopes alone, whose caps settle."""
         for control in self.controls.values():
-            if control.cap is not None and self.held(control.id) > control.cap and not control.settle:
-                yield f"{control.id}: {self.held(control.id)} of {control.cap}"
+            if control.settle or control.id == LINE:
+                continue
             shards = [shard for shard in self.shards.values() if shard.scope == control.id]
             credit = None if control.cap is None else sum(shard.credit or 0 for shard in shards)
-            if not control.settle and control.id != LINE and credit != control.cap:
+            if credit != control.cap:
                 yield f"{control.id}: credits {credit}, cap {control.cap}"
+            if control.cap is not None and self.held(control.id) > control.cap:
+                yield f"{control.id}: {self.held(control.id)} of {control.cap}"
 
 
 def _all(store: Reader, cls: Any) -> list[Any]:

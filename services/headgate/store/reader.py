@@ -52,7 +52,7 @@ class Reader:
 
     def ping(self) -> None:
         """Raises Unavailable unless the store would serve a request now."""
-        self._patiently(lambda timeout: self._backend.ping(timeout))
+        self._patiently(self._backend.ping)
 
     def _patiently(self, ask: Callable[[float], T]) -> T:
         started = self._timing.monotonic()
