@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from headgate.core.access import Caller, Permission
 from headgate.core.errors import Forbidden, InvalidRequest, NotFound
 from headgate.core.line import stands_in_line
-from headgate.core.run import Run, RunState
+from headgate.core.run import IN_FLIGHT, Run, RunState
 from headgate.core.scopes import SYSTEM, TENANT, full_name, kind_scope, scope_type
 from headgate.core.tenant import Tenant, full, limit
 from headgate.core.wide import Control, Shard
@@ -130,11 +130,11 @@ def find_tenant(deps: Deps, caller: Caller, tenant_id: str) -> Tenant:
 
 
 def count_in_flight_runs(deps: Deps, tenant_id: str) -> int:
-    """Pending + running runs of a tenant, counted: for reports and the auditor, never for a decision."""
-    return sum(
-        deps.store.count(where(Run, ("tenant", "==", tenant_id), ("state", "==", state)))
-        for state in ("pending", "running")
-    )
+    """Pending + running runs of a tenant, counted: for reports and the auditor, never for a decision.
+
+    One aggregation over both states: Firestore scans them side by side, and both are of one moment.
+    """
+    return deps.store.count(where(Run, ("tenant", "==", tenant_id), ("state", "in", sorted(IN_FLIGHT))))
 
 
 def events_of(deps: Deps, run: Run, after: int) -> list[dict[str, object]]:
