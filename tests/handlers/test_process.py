@@ -61,6 +61,10 @@ def test_a_long_order_fits(run):
     assert end.output_bytes == 64 * 4097
 
 
+C_LIBRARY_S_OWN = 0b11 << 31
+"""Signals 32 and 33: nobody but the C library can change what becomes of them."""
+
+
 def test_only_standard_descriptors_and_default_signals_reach_the_command(run):
     code = (
         "import os,signal\n"
@@ -72,7 +76,7 @@ def test_only_standard_descriptors_and_default_signals_reach_the_command(run):
     assert lines[0] == "[0, 1, 2]"
     assert lines[1] == "['SigBlk:\\t0000000000000000', 'NoNewPrivs:\\t1']"
     ignored = run("/bin/sh", "-c", "grep SigIgn /proc/self/status").tail
-    assert ignored.split()[1] == b"0" * 16
+    assert int(ignored.split()[1], 16) & ~C_LIBRARY_S_OWN == 0
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only a worker that is root can become nobody")

@@ -159,8 +159,8 @@ def _become(order: dict[str, Any], supervisor: int) -> NoReturn:
         if os.getppid() != supervisor:
             os._exit(CANNOT_EXECUTE)
         os.umask(0o077)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and ignoring is inherited
-            signal.signal(number, signal.SIG_DFL)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_DFL)  # Python ignores some, nohup others, and ignoring is inherited
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(order["argv"][0], order["argv"], order["environment"])  # noqa: S606 (no shell is the point)
     except (OSError, ValueError) as error:
