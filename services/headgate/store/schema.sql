@@ -1,3 +1,4 @@
+-- Version 1. A later change of the schema is a step of its own: store/migrations.py.
 -- The documents of DESIGN section 4 as rows. `body` is the document (JSON); the other columns repeat the fields that
 -- queries speak of (store/documents.py, INDEXED). CHECKs are a second lock: the rules themselves stand above the port.
 -- `version` is the number of the commit that wrote the row last: it never repeats, not even for a recreated row.

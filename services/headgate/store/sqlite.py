@@ -16,11 +16,11 @@ import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from headgate.store.documents import INDEXED
+from headgate.store.migrations import NewerSchema, migrate
 from headgate.store.port import (
     Ambiguous,
     Conflict,
@@ -39,7 +39,6 @@ from headgate.store.port import (
 )
 from headgate.store.sqlite_sql import select_sql
 
-SCHEMA_VERSION = 1
 NOW_SQL = "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 GROUP = 64
 CHECKPOINT_EVERY = 200
@@ -192,16 +191,12 @@ class SqliteBackend:
             return self._latest
 
     def _migrate(self) -> None:
-        """Bring the file to this schema. Statements are idempotent: dying half-way is mended by the next start."""
-        with self._exclusive():
-            version = int(self._writer.execute("PRAGMA user_version").fetchone()[0])
-            if version > SCHEMA_VERSION:
-                raise Outage(
-                    f"{self._path} has schema {version}, this headgate knows {SCHEMA_VERSION}: run a newer headgate"
-                )
-            if version < SCHEMA_VERSION:
-                self._writer.executescript(resources.files(__package__).joinpath("schema.sql").read_text("utf-8"))
-                self._writer.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        """Bring the file to this schema, one process at a time; see migrations."""
+        try:
+            with self._exclusive():
+                migrate(self._writer, self._path)
+        except NewerSchema as error:
+            raise Outage(str(error)) from error
 
     # --- writing
 
