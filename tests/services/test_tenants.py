@@ -6,12 +6,16 @@ import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from headgate.api.operations import OPERATIONS
+from headgate.core.wide import Shard
+from headgate.store.documents import AuditRecord
+from headgate.store.transaction import Tx
 from headgate.wiring import System
 from tests.services.served import DOCUMENT, Api, Stage, build_system
 
@@ -61,7 +65,41 @@ def test_the_audit_finds_nothing(api: Api) -> None:
         report = api.post("/admin/audit", body, key=api.operator).json()
         assert (report["violations"], report["repaired"]) == ([], [])
         assert report["checked"]["runs"] == 1
-    assert api.post("/admin/audit", {"repair": True}, key=api.operator).json()["field"] == "repair"
+    assert api.post("/admin/audit", {"mend": True}, key=api.operator).json()["field"] == "mend"
+
+
+def leak(system: System) -> None:
+    """A holder that no run stands behind."""
+
+    def body(tx: Tx) -> None:
+        shard = tx.get(Shard, "system~0")
+        assert shard is not None
+        tx.put(replace(shard, holders={**shard.holders, "run_ghost": 1}))
+
+    system.deps.store.transact(body, "damage")
+
+
+def test_the_audit_repairs_only_when_told_to_and_why(api: Api) -> None:
+    leak(api.system)
+    for _ in range(2):
+        report = api.post("/admin/audit", {"repair": False}, key=api.operator).json()
+        assert [found["invariant"] for found in report["violations"]] == ["I2"]
+        assert report["repaired"] == []
+    assert api.post("/admin/audit", {"repair": True}, key=api.operator).json()["field"] == "reason"
+    assert api.post("/admin/audit", {"repair": True, "reason": ""}, key=api.operator).json()["field"] == "reason"
+
+    asked = {"repair": True, "reason": "incident 7"}
+    assert api.post("/admin/audit", asked).status == 403
+    report = api.post("/admin/audit", asked, key=api.operator, headers={"X-Request-Id": "req-7"}).json()
+
+    assert report["violations"] == []
+    [line] = report["repaired"]
+    assert "system~0: dropped leaked holder run_ghost" in line
+    record = api.system.deps.store.get(AuditRecord, line[line.index("(") + 1 : -1])
+    assert record is not None
+    assert (record.action, record.reason, record.request_id) == ("books.repaired", "incident 7", "req-7")
+    assert record.actor.startswith("key_")
+    assert api.post("/admin/audit", asked, key=api.operator).json()["repaired"] == []
 
 
 # --- health

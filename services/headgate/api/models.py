@@ -245,7 +245,7 @@ class ViolationAnswer(Answered):
 
 
 class AuditAnswer(Answered):
-    """What a recount found, and how much was looked at."""
+    """What a recount found, and how much was looked at; `repaired` has a line for each commit, with its audit record."""
 
     violations: list[ViolationAnswer]
     checked: dict[str, int]

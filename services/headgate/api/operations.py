@@ -205,10 +205,10 @@ OPERATIONS: tuple[Operation, ...] = (
         method="POST",
         path="/admin/audit",
         name="audit",
-        summary="Recount every scope and list what does not add up (operators)",
+        summary="Recount every scope, list what does not add up and, only when asked to, repair it (operators)",
         body=requests.AuditRequest,
         body_optional=True,
-        answers={200: _gives(models.AuditAnswer, "what was found; nothing is repaired")},
+        answers={200: _gives(models.AuditAnswer, "what was found; after a repair, what it did and what still stands")},
     ),
     Operation(
         method="GET",

@@ -148,4 +148,13 @@ class CancelRequest(Asked):
 
 
 class AuditRequest(Asked):
-    """Nothing, yet; the body may be absent."""
+    """Report only, unless `repair` is asked for, with a reason for the audit log; the body may be absent."""
+
+    repair: bool = False
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_printable)] | None = None
+
+    @model_validator(mode="after")
+    def _check_together(self) -> AuditRequest:
+        if self.repair and self.reason is None:
+            raise InvalidRequest("a repair needs a reason: it goes into the audit log.", field="reason")
+        return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headgate.api import cursors
 from headgate.api.body import read
 from headgate.api.exchange import Ask, Reply, View
@@ -11,6 +13,9 @@ from headgate.api.wire import scope_answer, tenant_json
 from headgate.core.access import Permission
 from headgate.core.run import Run
 from headgate.flow import invariants, overview
+from headgate.flow.audit import Reason
+from headgate.flow.invariants import Report
+from headgate.flow.repair import Repair, repair
 from headgate.wiring import System
 
 
@@ -19,6 +24,7 @@ class TenantViews:
 
     def __init__(self, system: System) -> None:
         self._deps = system.deps
+        self._dispatcher = system.dispatcher
 
     def views(self) -> dict[str, View]:
         """By the names of the operations."""
@@ -51,12 +57,27 @@ class TenantViews:
         return Reply(body=SlotsAnswer(scopes=[scope_answer(scope, runs) for scope in held]).as_json())
 
     def audit(self, ask: Ask) -> Reply:
-        """Recount everything; repair nothing."""
+        """Recount everything; repair only when told to, and then tell what still stands."""
         ask.require(Permission.PLATFORM_OPERATE)
-        read(AuditRequest, ask.body, optional=True)
+        asked = read(AuditRequest, ask.body, optional=True)
         report = invariants.check(self._deps)
-        violations = [
-            ViolationAnswer(invariant=found.invariant, subject=found.subject, detail=found.detail)
-            for found in report.violations
-        ]
-        return Reply(body=AuditAnswer(violations=violations, checked=dict(report.checked), repaired=[]).as_json())
+        repaired: Sequence[Repair] = ()
+        if asked.repair and report.violations:
+            why = Reason(
+                id="",
+                actor=ask.caller.credential,
+                reason=asked.reason or "",
+                request_id=ask.correlation.request_id,
+            )
+            repaired = repair(self._deps, self._dispatcher, why)
+            report = invariants.check(self._deps)
+        return Reply(body=_audit_answer(report, repaired).as_json())
+
+
+def _audit_answer(report: Report, repaired: Sequence[Repair]) -> AuditAnswer:
+    violations = [
+        ViolationAnswer(invariant=found.invariant, subject=found.subject, detail=found.detail)
+        for found in report.violations
+    ]
+    lines = [f"{one.subject}: {', '.join(one.done)} ({one.receipt})" for one in repaired]
+    return AuditAnswer(violations=violations, checked=dict(report.checked), repaired=lines)

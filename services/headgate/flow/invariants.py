@@ -50,8 +50,8 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class _Books:
-    """Everything at about one moment."""
+class Books:
+    """What the rules compare: everything at about one moment, or (in a commit of the tenant) one tenant exactly."""
 
     tenants: dict[str, Tenant]
     live: list[Run]
@@ -82,13 +82,19 @@ def check(deps: Deps) -> Report:
     return Report(violations=tuple(ordered), checked=checked)
 
 
-def _violations(deps: Deps, books: _Books) -> Iterator[Violation]:
+def tenant_violations(books: Books) -> Iterator[Violation]:
+    """What is wrong inside the tenants of these books, wide scopes apart: what a repair of a tenant can mend."""
+    for rule in (_holders, _line, _lanes):
+        yield from rule(books)
+
+
+def _violations(deps: Deps, books: Books) -> Iterator[Violation]:
     for rule in (_caps, _holders, _wide_holders, _leases, _histories, _line, _lanes):
         yield from rule(books)
     yield from _acknowledged(deps)
 
 
-def _caps(books: _Books) -> Iterator[Violation]:
+def _caps(books: Books) -> Iterator[Violation]:
     """I1. A cap lowered below use is no violation; shards say so by `settle`."""
     for tenant in books.tenants.values():
         for scope in (TENANT, *{s for holder in tenant.holders.values() for s in holder.scopes}):
@@ -102,7 +108,7 @@ def _caps(books: _Books) -> Iterator[Violation]:
             yield Violation(invariant="I1", subject=scope, detail=f"{held} held, cap {control.cap}")
 
 
-def _holders(books: _Books) -> Iterator[Violation]:
+def _holders(books: Books) -> Iterator[Violation]:
     """I2 inside tenants."""
     inside: dict[str, dict[str, Run]] = defaultdict(dict)
     for run in books.live:
@@ -116,7 +122,7 @@ def _holders(books: _Books) -> Iterator[Violation]:
                 yield Violation(invariant="I2", subject=run_id, detail=f"holds {holder.scopes}, needs {held.scopes}")
 
 
-def _wide_holders(books: _Books) -> Iterator[Violation]:
+def _wide_holders(books: Books) -> Iterator[Violation]:
     """I2 and I7 over shards: every holder is a run that should stand there, once."""
     expected: dict[str, list[str]] = defaultdict(list)
     for run in books.live:
@@ -128,6 +134,18 @@ def _wide_holders(books: _Books) -> Iterator[Violation]:
         for run_id, times in Counter(held).items():
             if times > 1:
                 yield Violation(invariant="I2", subject=scope, detail=f"{run_id} stands in {times} shards")
+    standing = {shard.id: shard.holders for shard in books.shards}
+    for run in books.live:
+        for scope, name in places(run):
+            if name is None or run.id not in standing.get(name, {}):
+                yield Violation(invariant="I2", subject=run.id, detail=f"names {name} of {scope}, does not stand there")
+
+
+def places(run: Run) -> list[tuple[str, str | None]]:
+    """The wide scopes in which a run should stand, with the shard that it names for each."""
+    if run.state in IN_FLIGHT:
+        return [(SYSTEM, run.shards.system), (kind_scope(run.kind), run.shards.kind)]
+    return [(LINE, run.shards.line)] if run.state is RunState.QUEUED else []
 
 
 def _compare(invariant: str, subject: str, held: Iterable[str], expected: Iterable[str]) -> Iterator[Violation]:
@@ -138,7 +156,7 @@ def _compare(invariant: str, subject: str, held: Iterable[str], expected: Iterab
         yield Violation(invariant=invariant, subject=subject, detail=f"{run_id} should hold a slot and does not")
 
 
-def _leases(books: _Books) -> Iterator[Violation]:
+def _leases(books: Books) -> Iterator[Violation]:
     """I5."""
     for run in books.live:
         claimed = run.state is RunState.RUNNING
@@ -148,7 +166,7 @@ def _leases(books: _Books) -> Iterator[Violation]:
             yield Violation(invariant="I5", subject=run.id, detail="running without a fence")
 
 
-def _histories(books: _Books) -> Iterator[Violation]:
+def _histories(books: Books) -> Iterator[Violation]:
     """I4 and I6, as far as the events in the run go."""
     for run in books.live:
         ends = [event for event in run.events if event.type == "run.finished"]
@@ -159,7 +177,7 @@ def _histories(books: _Books) -> Iterator[Violation]:
             yield Violation(invariant="I6", subject=run.id, detail=f"event numbers {numbers} of {run.event_seq}")
 
 
-def _line(books: _Books) -> Iterator[Violation]:
+def _line(books: Books) -> Iterator[Violation]:
     """I7: who waits is counted, in the tenant and for its user."""
     waiting = Counter(run.tenant for run in books.live if run.state is RunState.QUEUED)
     by_user = Counter((run.tenant, run.user) for run in books.live if run.state is RunState.QUEUED and run.user)
@@ -173,7 +191,7 @@ def _line(books: _Books) -> Iterator[Violation]:
             yield Violation(invariant="I7", subject=f"line:user/{user.tenant}/{user.user}", detail=detail)
 
 
-def _lanes(books: _Books) -> Iterator[Violation]:
+def _lanes(books: Books) -> Iterator[Violation]:
     """I7: heads, states and counts of lanes; and no lane sleeps while the scope it waits for has room."""
     heads: dict[str, int] = {}
     for run in books.live:
@@ -217,9 +235,9 @@ def _acknowledged(deps: Deps) -> Iterator[Violation]:
             yield Violation(invariant="I3", subject=record.run_id, detail="was acknowledged and does not exist")
 
 
-def _read(deps: Deps) -> _Books:
+def _read(deps: Deps) -> Books:
     live = [run for state in sorted(LIVE) for run in _all(deps, Run, ("state", "==", state))]
-    return _Books(
+    return Books(
         tenants={tenant.id: tenant for tenant in _all(deps, Tenant)},
         live=live,
         lanes=_all(deps, Lane),
