@@ -7,29 +7,31 @@ any moment loses nothing: the next start takes back at once what this process he
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
-import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import uvicorn
 
-from headgate import wiring
+from headgate import demo, wiring
 from headgate.api import build_front
-from headgate.core.errors import HeadgateError
+from headgate.core.errors import HeadgateError, Unavailable
 from headgate.delivery.port import DeliveryDown
 from headgate.flow import setup, sweep
-from headgate.settings import Settings
+from headgate.settings import Settings, SettingsError
 from headgate.web.front import Front
 from headgate.wiring import System
 from headgate.worker.app import create_worker
 
-EMULATOR_TIMEOUT = 10.0
+START_PATIENCE_SECONDS = 30.0
+"""How long a start waits for the store and the broker."""
 
 
 class Sweeper:
@@ -63,44 +65,97 @@ class Sweeper:
 
 @contextlib.contextmanager
 def running(system: System) -> Iterator[None]:
-    """The process's own threads: delivery, heart, sweep."""
+    """The process's own threads: delivery, heart, alarm, sweep. What a dead process of this data folder held comes first."""
     sweeper = Sweeper(system)
-    shutil.rmtree(system.settings.data / "work", ignore_errors=True)  # of attempts whose process was killed
-    system.executor.start()
-    if system.settings.store == "sqlite":
-        taken = sweep.reclaim(system.deps, system.dispatcher, wiring.EMBEDDED_WORKER)
-        if taken:
-            system.deps.telemetry.info("start.reclaimed", runs=taken)
+    shutil.rmtree(wiring.work_folder(system.place), ignore_errors=True)  # of attempts whose process was killed
+    system.start()
+    taken = sweep.reclaim(system.deps, system.dispatcher, f"{system.place}:")
+    if taken:
+        system.deps.telemetry.info("start.reclaimed", runs=taken)
     sweeper.start()
     try:
         yield
     finally:
         sweeper.stop()
         system.close()
+        shutil.rmtree(wiring.work_folder(system.place), ignore_errors=True)
 
 
 def serve(settings: Settings) -> int:
-    """Run until told to stop; the exit code. Says on standard output what to try next."""
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _only_server(settings.data) as alone:
+    """Run until told to stop; the exit code: 2 for a setting that cannot be used, 1 for what is not there.
+
+    Says on standard output what to try next.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            listener = stack.enter_context(_listener(settings))
+            alone = stack.enter_context(_only_server(settings.data))
+        except SettingsError as error:
+            print(error, file=sys.stderr)
+            return 2
         if not alone:
             print(f"Another headgate is running on {settings.data}: stop it, or set HEADGATE_DATA.", file=sys.stderr)
             return 1
         system = wiring.build(settings)
         try:
-            _prepare(system)
+            first = _prepare(system)
         except (HeadgateError, DeliveryDown) as error:
             system.close()
-            print(f"headgate cannot start: {error}", file=sys.stderr)
+            print(f"headgate cannot start: {error} {_where(settings)}".rstrip(), file=sys.stderr)
             return 1
-        return _serve(system)
+        return _serve(system, listener, first)
 
 
-def _prepare(system: System) -> None:
-    if system.settings.delivery == "pubsub" and system.settings.pubsub_emulator is not None:
-        _ensure_emulated_subscription(system.settings)
-    setup.prepare(system.deps, system.dispatcher)
-    write_demo(system)
+def _listener(settings: Settings) -> socket.socket:
+    """The port, taken before anything else is touched. Raises SettingsError naming the setting and the remedy."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
+            0
+        ]
+    except OSError as error:
+        raise SettingsError(
+            [f'HEADGATE_HOST="{settings.host}": {error.strerror}; give an address of this machine']
+        ) from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        remedy = (
+            "set PORT to a free one"
+            if error.errno == errno.EADDRINUSE
+            else "set HEADGATE_HOST and PORT to what may be used"
+        )
+        raise SettingsError([f'PORT="{settings.port}" on {settings.host}: {error.strerror}; {remedy}']) from error
+    return listener
+
+
+def _prepare(system: System) -> bool:
+    """Make what a start needs, patiently: an emulator that was started together with us needs its time.
+
+    Whether this was the first start on this store, so that the demo keys are new.
+    """
+    timing = system.deps.timing
+    deadline = timing.monotonic() + START_PATIENCE_SECONDS
+    while True:
+        try:
+            if system.settings.delivery == "pubsub" and system.settings.pubsub_emulator is not None:
+                _ensure_emulated_subscription(system.settings)
+            setup.prepare(system.deps, system.dispatcher)
+            return demo.write_demo(system)
+        except (Unavailable, DeliveryDown) as down:
+            if timing.monotonic() > deadline:
+                raise
+            system.deps.telemetry.warning("start.waiting", detail=f"{down} {_where(system.settings)}".rstrip())
+            timing.sleep(1.0)
+
+
+def _where(settings: Settings) -> str:
+    """Which settings say where the emulators are: what to look at when they do not answer."""
+    named = {"FIRESTORE_EMULATOR_HOST": settings.firestore_emulator, "PUBSUB_EMULATOR_HOST": settings.pubsub_emulator}
+    said = ", ".join(f"{name}={value}" for name, value in named.items() if value)
+    return f"({said})" if said else ""
 
 
 def _ensure_emulated_subscription(settings: Settings) -> None:
@@ -116,7 +171,7 @@ def _ensure_emulated_subscription(settings: Settings) -> None:
     )
 
 
-def _serve(system: System) -> int:
+def _serve(system: System, listener: socket.socket, first: bool) -> int:
     @contextlib.asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
         with running(system):
@@ -126,101 +181,46 @@ def _serve(system: System) -> int:
     worker = create_worker(system)
     pushes = {"/pubsub": worker, "/tasks": worker}
     app = build_front(system, pushes, threads={"/pubsub": settings.workers}, lifespan=lifespan)
-    config = uvicorn.Config(
-        app, host=settings.host, port=settings.port, log_config=None, access_log=False, timeout_graceful_shutdown=8
-    )
-    server = _Server(config, system, app)
+    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=8)
     for told in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises what it caught once more when it has stopped: to stop when told is success, not death.
         signal.signal(told, lambda number, frame: None)
-    server.run()
+    server = _Server(config, app, demo.greeting(settings, first), system.executor.stop)
+    server.run(sockets=[listener])
     return 0 if server.started else 1
 
 
 class _Server(uvicorn.Server):
     """uvicorn, that greets when it listens and ends open streams when it stops."""
 
-    def __init__(self, config: uvicorn.Config, system: System, front: Front) -> None:
+    def __init__(self, config: uvicorn.Config, front: Front, greeting: str, stop_work: Callable[[], None]) -> None:
         super().__init__(config)
-        self._system = system
         self._front = front
+        self._greeting = greeting
+        self._stop_work = stop_work
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Greet once the port is ours."""
         await super().startup(sockets=sockets)  # type: ignore[arg-type]
         if self.started:
-            print(greeting(self._system.settings), flush=True)
+            print(self._greeting, flush=True)
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Without streams and runs there is little left to wait for: a push is answered when its run has ended here."""
         self._front.end_streams()
-        threading.Thread(target=self._system.executor.stop, name="stop", daemon=True).start()
+        threading.Thread(target=self._stop_work, name="stop", daemon=True).start()
         await super().shutdown(sockets=sockets)  # type: ignore[arg-type]
-
-
-def write_demo(system: System) -> None:
-    """demo.json with this server's address and the demo keys, made once: again only for a store that does not know them.
-
-    If we die before it is written, the next start makes new keys.
-    """
-    if not _is_local(system.settings):
-        return
-    path, url = demo_path(system.settings), server_url(system.settings)
-    demo = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    if not demo or not setup.knows_key(system.deps, demo["operator"]["apiKey"]):
-        demo = setup.create_demo(system.deps)
-    elif demo["url"] == url:
-        return
-    temporary = path.with_suffix(".tmp")
-    with open(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump({**demo, "url": url}, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def _is_local(settings: Settings) -> bool:
-    """Whether the store is this machine's own: keys that lie in a file are never made for a shared one."""
-    return settings.store == "sqlite" or settings.firestore_emulator is not None
-
-
-def demo_path(settings: Settings) -> Path:
-    """Where the demo keys are."""
-    return settings.data / "demo.json"
-
-
-def server_url(settings: Settings) -> str:
-    """How this machine reaches the server."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
-
-
-def greeting(settings: Settings) -> str:
-    """What to try next; the curl works when pasted."""
-    up = f"headgate is up on {server_url(settings)} (store: {settings.store}, delivery: {settings.delivery})"
-    if not demo_path(settings).exists():
-        return up
-    demo = json.loads(demo_path(settings).read_text("utf-8"))
-    url, key = server_url(settings), demo["tenants"]["pro-demo"]["apiKey"]
-    return f"""
-{up}
-
-Submit a run:
-
-  curl -sS {url}/tenants/pro-demo/runs \\
-    -H 'Authorization: Bearer {key}' \\
-    -d '{{"kind": "command", "input": {{"command": "echo", "args": ["hello"]}}}}'
-
-Watch it:      headgate runs --tenant pro-demo
-All demo keys: {demo_path(settings)}
-Stop:          Ctrl-C
-"""
 
 
 @contextlib.contextmanager
 def _only_server(data: Path) -> Iterator[bool]:
-    """Whether this process is the only server on the data folder. Dying gives the place free."""
-    handle = os.open(data / "server.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    """Whether this process is the only server on the data folder. Dying gives the place free. Raises SettingsError."""
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(data / "server.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        remedy = "give a folder that this user can make and write"
+        raise SettingsError([f'HEADGATE_DATA="{data}": {error.strerror}; {remedy}']) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield True

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import socket
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from headgate import sources
 from headgate.core.errors import HeadgateError
 from headgate.core.policy import Policy
 from headgate.delivery.embedded import EmbeddedDelivery
 from headgate.delivery.port import Delivery, Message
+from headgate.flow.alarm import AlarmClock
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.execute import Executor
 from headgate.flow.submit import Submitter
+from headgate.flow.sweep import start_due
 from headgate.handlers.command import default_commands
 from headgate.handlers.interface import CommandSpec, HandlerConfig
 from headgate.handlers.registry import load_handlers
@@ -23,7 +27,7 @@ from headgate.outbound.artifacts import ArtifactStore
 from headgate.outbound.folder_artifacts import FolderArtifacts
 from headgate.policy_file import load_policy
 from headgate.settings import Settings
-from headgate.settings.commands import load_commands
+from headgate.settings.commands import load_commands, runnable
 from headgate.store.committer import Budget
 from headgate.store.port import Backend
 from headgate.store.reader import Store
@@ -32,7 +36,6 @@ from headgate.telemetry.logs import logging_to_stderr
 from headgate.telemetry.port import Telemetry
 
 EMBEDDED_WORKER = "embedded:"
-"""Prefix of the worker names of embedded servers: one per data folder, so at start all of them are dead ones'."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +47,24 @@ class System:
     dispatcher: Dispatcher
     submitter: Submitter
     executor: Executor
-    worker: str
+    place: str
     delivery: Delivery
+    alarm: AlarmClock
+
+    def start(self) -> None:
+        """Start this process's own threads: the heart of live runs, and the alarm for moments that come."""
+        self.executor.start()
+        self.alarm.start(self._ring)
+
+    def _ring(self) -> None:
+        try:
+            start_due(self.deps, self.dispatcher)
+        except Exception as error:  # noqa: BLE001 - an alarm that dies would be missed silently; the sweep tries again
+            self.deps.telemetry.error("alarm.error", error)
 
     def close(self) -> None:
         """Stop what runs in this process and give everything back."""
+        self.alarm.stop()
         self.executor.stop()
         self.delivery.close()
         self.deps.store.close()
@@ -60,6 +76,7 @@ def build(settings: Settings) -> System:
     telemetry = logging_to_stderr(settings.log, settings.log_level, settings.project)
     policy = load_the_policy(settings)
     delivery = _delivery(settings)
+    alarm = AlarmClock(timing.monotonic)
     deps = Deps(
         store=Store(_backend(settings, timing, ids), timing, ids.commit, _budget(settings)),
         policy=policy,
@@ -69,10 +86,12 @@ def build(settings: Settings) -> System:
         ids=ids,
         timing=timing,
         telemetry=telemetry,
+        alarm=alarm,
     )
     dispatcher = Dispatcher(deps)
-    worker = _worker_name(settings, ids)
-    executor = Executor(deps, dispatcher, worker, settings.data / "work")
+    place = _place(settings, ids)
+    worker = f"{place}:{os.getpid()}:{ids.new('boot')}"
+    executor = Executor(deps, dispatcher, worker, work_folder(place))
     if isinstance(delivery, EmbeddedDelivery):
         delivery.deliver_to(executor.handle, lambda message, error: _undelivered(telemetry, message, error))
     return System(
@@ -81,8 +100,9 @@ def build(settings: Settings) -> System:
         dispatcher=dispatcher,
         submitter=Submitter(deps, dispatcher),
         executor=executor,
-        worker=worker,
+        place=place,
         delivery=delivery,
+        alarm=alarm,
     )
 
 
@@ -98,7 +118,8 @@ def handler_config(settings: Settings) -> HandlerConfig:
     """What the kinds are made from."""
     commands: Mapping[str, CommandSpec] = default_commands()
     if settings.commands is not None:
-        commands = load_commands(settings.commands.read_text("utf-8"), str(settings.commands))
+        source = str(settings.commands)
+        commands = runnable(load_commands(settings.commands.read_text("utf-8"), source), source)
     roots = settings.local_repos if settings.delivery == "embedded" else ()
     return HandlerConfig(commands=commands, local_repos=roots)
 
@@ -136,9 +157,17 @@ def _budget(settings: Settings) -> Budget:
     return Budget(contention=settings.store_deadline_seconds, outage=settings.store_outage_seconds)
 
 
-def _worker_name(settings: Settings, ids: sources.RandomIds) -> str:
-    place = EMBEDDED_WORKER if settings.store == "sqlite" else f"{socket.gethostname()}:"
-    return f"{place}{os.getpid()}:{ids.new('boot')}"
+def _place(settings: Settings, ids: sources.RandomIds) -> str:
+    """The name of this data folder, made once: workers are called by it, so a server that starts knows its own dead."""
+    path = settings.data / "place"
+    with contextlib.suppress(FileExistsError), path.open("x", encoding="ascii") as file:
+        file.write(ids.new("place"))
+    return path.read_text("ascii")
+
+
+def work_folder(place: str) -> Path:
+    """Where attempts work. Under the system's temporary folder, which other users can pass: commands are not root."""
+    return Path(tempfile.gettempdir()) / f"headgate-{place}"
 
 
 def _undelivered(telemetry: Telemetry, message: Message, error: BaseException) -> None:

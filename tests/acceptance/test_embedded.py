@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -145,3 +147,29 @@ def test_sigterm_hands_the_run_back(tmp_path: Path) -> None:
         nothing_held(again)
     finally:
         again.stop()
+
+
+def test_a_delayed_run_starts_at_its_moment(tmp_path: Path) -> None:
+    """The sweep of this server comes once a minute: it is the alarm that starts the run."""
+    with running_server(tmp_path / "data", {"HEADGATE_SWEEP_SECONDS": "60"}) as server, server.client() as client:
+        moment = datetime.now(UTC) + timedelta(seconds=2)
+        asked = {**ECHO, "notBefore": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+        run = wait_for_end(client, "pro-demo", client.post("/tenants/pro-demo/runs", json=asked).json()["runId"], 20)
+        late = datetime.fromisoformat(run["startedAt"]) - moment
+        assert timedelta(0) <= late < timedelta(seconds=5)
+
+
+def test_what_cannot_be_used_is_named_with_its_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    wrong = Server(tmp_path / "file" / "data")
+    wrong._log = tmp_path / "log"
+    with pytest.raises(AssertionError, match=r'HEADGATE_DATA="[^"]*": Not a directory; give a folder'):
+        wrong.start(cwd=tmp_path)
+    assert wrong.process is not None
+    assert wrong.process.returncode == 2
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = Server(tmp_path / "data", port=taken.getsockname()[1])
+        with pytest.raises(AssertionError, match=r'PORT="\d+" on 127.0.0.1: Address already in use; set PORT'):
+            busy.start()
+        assert busy.process is not None
+        assert busy.process.returncode == 2

@@ -134,3 +134,29 @@ def test_not_before_waits_without_a_place_in_line(world: World) -> None:
     world.clock.forward(61)
     sweep.sweep(world.deps, world.dispatcher)
     assert world.state(run) == "pending"
+
+
+def test_a_full_wide_scope_is_never_said_to_be_empty(world: World) -> None:
+    """The count in the message may be a second old; what was just found full is full."""
+    from headgate.flow import fleet
+
+    fleet.set_cap(world.deps, world.dispatcher, "kind:command", 2, world.why())
+    for _ in range(2):
+        world.accepted()
+    answer = world.submit(on_limit=OnLimit.REJECT)
+    assert isinstance(answer, Refused)
+    assert (answer.refusal.scope, answer.refusal.current_usage, answer.refusal.limit) == ("kind:command", 2, 2)
+
+
+def test_a_receipt_names_a_scope_only_when_one_binds(world: World) -> None:
+    answer = world.submit(priority=9)
+    assert isinstance(answer, Refused)
+    assert receipts.find_receipt(world.deps, world.caller(), "acme", answer.receipt_id)["binding"] is None
+
+
+def test_the_receipt_of_a_skip_shows_what_was_there(world: World) -> None:
+    world.accepted(concurrency_key="k", on_limit=OnLimit.SKIP)
+    answer = world.submit(concurrency_key="k", on_limit=OnLimit.SKIP)
+    assert isinstance(answer, Refused)
+    receipt = receipts.find_receipt(world.deps, world.caller(), "acme", answer.receipt_id)
+    assert {s["scope"]: s["limit"] for s in receipt["scopes"]}["system"] == 50  # type: ignore[attr-defined]

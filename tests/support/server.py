@@ -38,14 +38,18 @@ class Server:
         self._log = data.parent / f"{data.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Server:
+    def start(self, cwd: Path | None = None) -> Server:
         """Start and wait until it is ready. Raises AssertionError with its log when it does not come up."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HEADGATE_", "FIRESTORE_", "PUBSUB_"))}
         environment = {**inherited, "HEADGATE_DATA": str(self.data), "PORT": str(self.port), "HEADGATE_LOG": "json"}
         environment |= self._environment
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "headgate", "up"], env=environment, stdout=log, stderr=log, cwd=self.data.parent
+                [sys.executable, "-m", "headgate", "up"],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                cwd=cwd or self.data.parent,
             )
         self._wait_ready()
         return self

@@ -9,6 +9,7 @@ from typing import Protocol
 from headgate.core.errors import InvalidRequest
 from headgate.core.policy import Policy
 from headgate.delivery.port import Delivery
+from headgate.flow.alarm import Alarm, NoAlarm
 from headgate.handlers.interface import Handler
 from headgate.outbound.artifacts import ArtifactStore
 from headgate.store.reader import Store
@@ -70,6 +71,7 @@ class Deps:
     timing: Timing
     telemetry: Telemetry
     changes: Changes = field(default_factory=Changes)
+    alarm: Alarm = field(default_factory=NoAlarm)
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -109,6 +109,7 @@ class Dispatcher:
             self._deps.delivery.publish(Message(run_id=run.id, fence=run.fence, attributes=attributes), PUBLISH_TIMEOUT)
         except DeliveryDown as down:
             self._deps.telemetry.warning("run.publish_failed", run_id=run.id, detail=str(down))
+            self._deps.alarm.arm(self._deps.policy.execution.publish_grace_seconds + 1)
 
     def _pass(self, promoted: dict[str, Run]) -> None:
         out: frozenset[str] = frozenset()

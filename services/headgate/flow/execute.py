@@ -223,6 +223,7 @@ class Executor:
             if self._past_lease(live):
                 live.cancelled.set()  # somebody else may hold the run by now: stop early
         except Exception as error:  # noqa: BLE001 - the heart of all live runs must not stop for one; it is reported
+            live.return_output(output)
             self._deps.telemetry.error("run.heartbeat_error", error, run_id=live.run.id)
 
     def _past_lease(self, live: _Live) -> bool:

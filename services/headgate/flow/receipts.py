@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from headgate.core.access import Caller, Permission
 from headgate.core.admission import Admit, Decision, Refuse, Request, View, Wait
-from headgate.core.errors import Forbidden, NotFound
+from headgate.core.errors import Code, Forbidden, NotFound
 from headgate.core.policy import Policy
 from headgate.core.run import Run
 from headgate.core.scopes import SYSTEM, TENANT, full_name, kind_scope
@@ -123,5 +123,5 @@ def _binding(decision: Decision, tenant: Tenant) -> str | None:
     if isinstance(decision, Wait):
         return decision.blocked_by
     if isinstance(decision, Refuse):
-        return decision.scope or (full_name(tenant.id, TENANT) if decision.limit is not None else None)
+        return decision.scope or (full_name(tenant.id, TENANT) if decision.code is Code.PLAN_LIMIT_CONCURRENCY else None)
     return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from headgate.core.access import Caller, Permission
-from headgate.core.admission import Decision, LineView, Refuse, Request, View, Wait, WideView, decide
+from headgate.core.admission import Decision, LineView, Refuse, Request, View, Wait, decide
 from headgate.core.errors import Code, Forbidden, IdempotencyMismatch, InvalidRequest, NotFound
 from headgate.core.lifecycle import Change, created
 from headgate.core.policy import OnLimit
@@ -110,6 +110,8 @@ class Submitter:
             self._dispatcher.publish(run)
             return Accepted(run=run, receipt_id=str(run.receipts[0]["receiptId"]), status=201)
         deps.telemetry.info("run.queued", **_facts(run), binding=run.receipts[-1]["binding"])
+        if run.delayed and run.not_before is not None:
+            deps.alarm.arm((run.not_before - run.created_at) / 1000)
         # No barging, no idle slot: whoever is next starts now, which may be this very run.
         promoted = self._dispatcher.dispatch()
         run = promoted.get(run.id) or run
@@ -207,7 +209,8 @@ class _Attempt:
         conditions = (("tenant", "==", self.tenant_id), ("concurrency_key", "==", request.run.concurrency_key))
         unfinished = ledger.tx.hint(Run, where(Run, *conditions, ("state", "in", sorted(LIVE)), order=("created_at",)))
         if unfinished and request.on_limit is OnLimit.SKIP:
-            view = View(tenant=ledger.tenant, wide=WideView())
+            facts = look(ledger.tx, self.deps, self.uses, request.run, False, self.dispatcher.out)
+            view = View(tenant=ledger.tenant, wide=facts.view)
             refusal = _skipped(unfinished[0])
             raise _TurnedAway(refusal, self._facts(request, view, refusal, ledger.tx.now))
         for run in unfinished:

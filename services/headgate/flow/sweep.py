@@ -60,6 +60,17 @@ def sweep(deps: Deps, dispatcher: Dispatcher) -> Swept:
     return swept
 
 
+def start_due(deps: Deps, dispatcher: Dispatcher) -> None:
+    """What an alarm rings for: delayed runs whose moment has come, and messages that must be published again."""
+    try:
+        now = deps.store.now()
+        _each(deps, _overdue("not_before", now, "queued", delayed=True), lambda run: _due(deps, run))
+        _each(deps, _overdue("publish_due", now, "pending"), lambda run: _republish(deps, dispatcher, run))
+        dispatcher.dispatch()
+    except HeadgateError as error:
+        deps.telemetry.warning("alarm.unavailable", reason=str(error.code), detail=error.detail)
+
+
 def reclaim(deps: Deps, dispatcher: Dispatcher, worker_prefix: str) -> int:
     """At start: take back at once what a dead process of this very place held, and publish what it left pending."""
     taken = 0

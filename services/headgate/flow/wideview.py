@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from headgate.core.admission import WideView
 from headgate.core.run import IN_FLIGHT, Run
@@ -25,6 +25,10 @@ class WideUse:
 
     used: int
     cap: int | None
+
+    def full(self) -> WideUse:
+        """The same for a scope that was just found full: an older count must not contradict it."""
+        return replace(self, used=max(self.used, self.cap or 0))
 
 
 @dataclass
@@ -79,6 +83,10 @@ def look(tx: Tx, deps: Deps, uses: WideUses, run: Run, could_start: bool, out: C
     kind = free_shard(tx, kind_scope(run.kind), chance) if system is not None else None
     waiters = could_start and kind is not None and _somebody_waits(tx, deps, run.kind, out)
     system_use, kind_use = uses.of(SYSTEM), uses.of(kind_scope(run.kind))
+    if could_start and system is None:
+        system_use = system_use.full()
+    if system is not None and kind is None:
+        kind_use = kind_use.full()
     view = WideView(
         mode=sample.mode if sample else "normal",
         closed=sample.closed if sample else {},

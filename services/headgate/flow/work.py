@@ -23,6 +23,9 @@ from headgate.handlers.interface import Done, Failed
 from headgate.store.documents import LogChunk
 from headgate.store.transaction import Tx
 
+CHUNK_CHARACTERS = 64 * 1024
+"""At most four bytes each: a chunk stays far under the 1 MiB that a document may have."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
@@ -130,6 +133,8 @@ def _settle(deps: Deps, dispatcher: Dispatcher, run: Run, body: Callable[[Tx], t
         return None
     deps.changes.announce(run.id)
     deps.telemetry.info("run.retried" if after.state is RunState.QUEUED else "run.finished", **_facts(after))
+    if after.delayed and after.not_before is not None and after.queued_at is not None:
+        deps.alarm.arm((after.not_before - after.queued_at) / 1000)
     deal_all(deps, settling)
     dispatcher.dispatch()
     return after
@@ -170,13 +175,14 @@ def _end(ledger: Ledger, run: Run, ending: Ending) -> Run:
 
 
 def _with_output(tx: Tx, deps: Deps, run: Run, output: str) -> Run:
-    """New output as a chunk under the run's next event number: one order for events and log."""
-    if not output:
-        return run
-    seq = run.event_seq + 1
+    """New output in chunks under the run's next event numbers: one order for events and log."""
     expire_at = tx.now + deps.policy.retention.events * DAY_MS
-    tx.create(LogChunk(id=f"{run.id}~{seq:08d}", run=run.id, seq=seq, at=tx.now, text=output, expire_at=expire_at))
-    return replace(run, event_seq=seq, log_bytes=run.log_bytes + len(output.encode()))
+    seq = run.event_seq
+    for start in range(0, len(output), CHUNK_CHARACTERS):
+        seq += 1
+        text = output[start : start + CHUNK_CHARACTERS]
+        tx.create(LogChunk(id=f"{run.id}~{seq:08d}", run=run.id, seq=seq, at=tx.now, text=text, expire_at=expire_at))
+    return replace(run, event_seq=seq, log_bytes=run.log_bytes + len(output.encode("utf-8", "replace")))
 
 
 def _facts(run: Run) -> dict[str, object]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from headgate.core.errors import Code, Unavailable
+from headgate.store.breaker import Breaker
 from headgate.store.port import Ambiguous, Backend, Conflict, Key, Outage
 from headgate.store.transaction import Torn, Tx
 
@@ -115,9 +116,11 @@ class Committer:
         timing: Timing,
         new_id: Callable[[], str],
         budget: Budget,
+        breaker: Breaker,
         signal: Callable[[], Signal] = threading.Event,
     ) -> None:
         self._signal = signal
+        self._breaker = breaker
         self._backend = backend
         self._timing = timing
         self._new_id = new_id
@@ -131,6 +134,7 @@ class Committer:
         `body` may run several times and must not mind. What it raises is raised here and its writes are dropped.
         Raises Unavailable: STORE_CONTENTION when the budget is spent, STORE_UNAVAILABLE when the store does not answer.
         """
+        self._breaker.admit()
         ends = self._timing.monotonic() + (deadline or self._budget.contention)
         job: _Job[T] = _Job(body, ends, weight, self._signal())
         with self._lock:
@@ -199,6 +203,7 @@ class Committer:
             try:
                 self._attempt(group, self._call_timeout(trouble_since, started))
                 trouble_since = None
+                self._breaker.answered()
             except (Conflict, Torn):
                 trouble_since = None
                 self._pause(group.attempt)
@@ -206,6 +211,7 @@ class Committer:
             except (Outage, Ambiguous) as problem:
                 trouble_since = trouble_since or started
                 if self._timing.monotonic() - trouble_since >= self._budget.outage - 0.1:
+                    self._breaker.failed()
                     raise _unavailable(problem, group.doubts) from problem
                 self._pause(group.attempt)
                 groups.append(_Group(group.jobs, group.attempt + 1, group.doubts))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from headgate.core.errors import Unavailable
+from headgate.store.breaker import Breaker
 from headgate.store.committer import Budget, Committer, Signal, Timing
 from headgate.store.documents import D, collection_of, from_raw
 from headgate.store.port import Ambiguous, Backend, Key, Outage, Query, Write
@@ -22,6 +23,7 @@ class Reader:
         self._backend = backend
         self._timing = timing
         self._budget = budget
+        self._breaker = Breaker(timing.monotonic, budget.outage)
 
     def get(self, cls: type[D], id: str) -> D | None:
         """One document."""
@@ -55,14 +57,18 @@ class Reader:
         self._patiently(self._backend.ping)
 
     def _patiently(self, ask: Callable[[float], T]) -> T:
+        self._breaker.admit()
         started = self._timing.monotonic()
         while True:
             left = self._budget.outage - (self._timing.monotonic() - started)
             try:
-                return ask(min(self._budget.call, max(0.1, left)))
+                answer = ask(min(self._budget.call, max(0.1, left)))
+                self._breaker.answered()
+                return answer
             except (Outage, Ambiguous) as problem:  # a ping's own commit may be in doubt: it wrote nothing
                 left = self._budget.outage - (self._timing.monotonic() - started)
                 if left <= 0.1:
+                    self._breaker.failed()
                     raise Unavailable(f"The store does not answer ({problem}).") from problem
                 self._timing.sleep(min(0.1, left) * self._timing.random())
 
@@ -79,7 +85,7 @@ class Store(Reader):
         signal: Callable[[], Signal] = threading.Event,
     ) -> None:
         super().__init__(backend, timing, budget)
-        self._committer = Committer(backend, timing, new_id, budget, signal)
+        self._committer = Committer(backend, timing, new_id, budget, self._breaker, signal)
 
     def transact(self, body: Callable[[Tx], T], key: str, *, deadline: float | None = None, weight: int = 0) -> T:
         """See Committer.transact."""

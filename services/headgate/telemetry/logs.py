@@ -69,6 +69,9 @@ def logging_to_stderr(style: str, level: str, project: str | None = None) -> Log
     logger.handlers = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+    server = logging.getLogger("uvicorn.error")  # what the HTTP server has to say comes in the same form
+    server.handlers, server.propagate = [handler], False
+    server.setLevel(logging.WARNING)
     return LogTelemetry(logger)
 
 
@@ -88,7 +91,7 @@ class JsonFormatter(logging.Formatter):
             .isoformat(timespec="milliseconds")
             .replace("+00:00", "Z"),
             "message": _sentence(record.getMessage(), facts),
-            "action": record.getMessage(),
+            "action": record.getMessage() if record.name == "headgate" else record.name,
             **facts,
         }
         trace = facts.get("traceparent")

@@ -23,7 +23,7 @@ from headgate.worker.app import create_worker
 def app() -> Flask:
     """The application of this process, its executor started. Raises what a start must stop for: see wiring.build."""
     system = wiring.build(load_settings_from_environment())
-    system.executor.start()
+    system.start()
     atexit.register(system.close)
     _stop_on_sigterm(system)
     return create_worker(system)
