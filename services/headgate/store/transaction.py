@@ -23,7 +23,9 @@ from headgate.store.port import (
     matches,
 )
 
-REMEMBERED_COMMITS = 4
+REMEMBERED_COMMITS = 16
+"""A commit whose reply was lost is proved by its id in a document it wrote. A run is written by few; a tenant by many at
+once, and what wrote it last must not be forgotten before its author has looked again."""
 
 T = TypeVar("T")
 
