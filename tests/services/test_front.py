@@ -254,13 +254,50 @@ def test_errors_are_json_behind_the_front_too(server: Server) -> None:
         head = client.head("/tenants/acme")
 
     assert [a.status_code for a in (unknown, method, bug, malformed, head)] == [404, 405, 500, 400, 200]
-    assert method.headers["Allow"] == "GET, HEAD, OPTIONS"
+    assert method.headers["Allow"] == "GET, HEAD"
     assert head.content == b""
     for answer in (unknown, method, bug, malformed):
         assert answer.json()["requestId"] == answer.headers["X-Request-Id"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert list(answer.json()) == ["error", "code", "detail", "field", "requestId"]
     hold_against_document("POST", "/tenants/acme/runs", 500, "application/json", bug.content)
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "DELETE", "POST", "BREW"])
+@pytest.mark.parametrize("path", ["/artifacts/data.bin", "/events", "/log?follow=true"])
+def test_a_wrong_method_where_streams_are(server: Server, method: str, path: str) -> None:
+    with server.client() as client:
+        for headers in ({}, {"Accept": "text/event-stream"}):
+            answer = client.request(method, f"/tenants/acme/runs/run_x{path}", headers=headers)
+
+            assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+            assert answer.json()["code"] == "METHOD_NOT_ALLOWED"
+
+
+def test_head_works_wherever_get_does(server: Server) -> None:
+    with server.client() as client:
+        run = client.post("/tenants/acme/runs", json=ECHO).headers["Location"]
+        for path in ("/healthz", "/readyz", "/tenants", f"{run}/events", f"{run}/log?follow=true"):
+            answer = client.head(path)
+            assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://x/openapi.json", 200),
+        ("HTTPS://x:8443/healthz", 200),
+        ("http://x/openapi.json?y=1", 400),
+        ("http://x/nope", 404),
+        ("http://x", 404),
+        ("ftp://x/openapi.json", 404),
+        ("/http://x/openapi.json", 404),
+    ],
+)
+def test_a_request_line_may_name_the_whole_url(server: Server, target: str, status: int) -> None:
+    answer = exchange(server, f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
 
 def beside(environ: Any, start_response: Any) -> list[bytes]:

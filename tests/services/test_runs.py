@@ -6,7 +6,8 @@ import pytest
 
 from headgate.api import cursors
 from headgate.core.errors import InvalidRequest
-from tests.services.served import Api
+from headgate.wiring import System
+from tests.services.served import Api, Stage, eventually
 
 
 def test_a_list_goes_on_where_it_stopped(api: Api) -> None:
@@ -25,7 +26,7 @@ def test_a_list_goes_on_where_it_stopped(api: Api) -> None:
 
 
 def test_filters(api: Api) -> None:
-    web = api.submit(repo="acme/web", user="ada").json()["runId"]
+    web = api.submit(repo="acme/web", user="ada", priority="high").json()["runId"]
     late = api.submit(notBefore="2199-01-01T00:00:00Z").json()["runId"]
 
     def found(query: str) -> list[str]:
@@ -35,7 +36,23 @@ def test_filters(api: Api) -> None:
     assert found("state=queued") == [late]
     assert found("kind=git") == []
     assert set(found("kind=command")) == {web, late}
-    assert found("kind=command&repo=acme/web&user=ada&state=pending") == [web]
+    assert found("org=acme") == found("priority=7") == found("priority=high") == [web]
+    assert found("org=other") == found("priority=0") == []
+    assert found("priority=normal") == [late]
+    assert found("kind=command&repo=acme/web&org=acme&user=ada&state=pending&priority=7") == [web]
+
+
+def test_queued_runs_in_a_list_have_their_line(api: Api) -> None:
+    for _ in range(5):
+        api.submit()
+    for number in range(10):
+        api.submit(onLimit="queue", priority=number % 3)
+    api.submit(notBefore="2199-01-01T00:00:00Z")
+
+    for query in ("", "?state=queued", "?state=queued&limit=3"):  # many places in line, and few
+        for run in api.get(f"/tenants/acme/runs{query}").json()["items"]:
+            assert ("line" in run) is (run["state"] == "queued")
+            assert run == api.get(f"/tenants/acme/runs/{run['runId']}").json()
 
 
 @pytest.mark.parametrize(
@@ -52,6 +69,11 @@ def test_filters(api: Api) -> None:
         ("cursor=", "cursor"),
         ("cursor=e30", "cursor"),
         ("state=done", "state"),
+        ("priority=10", "priority"),
+        ("priority=-1", "priority"),
+        ("priority=07", "priority"),
+        ("priority=", "priority"),
+        ("priority=High", "priority"),
         ("sort=up", "sort"),
         ("State=queued", "State"),
     ],
@@ -134,6 +156,31 @@ def test_events_as_json(api: Api) -> None:
     assert found["nextCursor"] is None
     assert rest["items"] == found["items"][1:]
     assert api.get(f"/tenants/acme/runs/{run_id}/events?after=-1").json()["field"] == "after"
+
+
+def test_events_as_json_come_in_pages(working: System, stage: Stage) -> None:
+    api = Api(working)
+    path = f"/tenants/acme/runs/{api.submit(kind='stage', input={}).json()['runId']}"
+    job = stage.jobs.get(timeout=10)
+    for number in range(3):
+        job.log(f"{number}\n".encode())
+        assert eventually(lambda n=number: len(api.get(f"{path}/log").content) == 2 * (n + 1))  # type: ignore[misc]  # a default
+    stage.over.set()
+    assert eventually(lambda: api.get(path).json()["state"] == "completed")
+
+    whole = api.get(f"{path}/events").json()
+    first = api.get(f"{path}/events?limit=2").json()
+    rest = api.get(f"{path}/events?limit=4&cursor={first['nextCursor']}").json()
+    begun_later = api.get(f"{path}/events?limit=1&after=1").json()
+
+    assert [event["seq"] for event in whole["items"]] == [1, 2, 3, 4, 5, 6]
+    assert first["items"] == whole["items"][:2]
+    assert rest["items"] == whole["items"][2:]
+    assert (whole["nextCursor"], rest["nextCursor"]) == (None, None)
+    assert begun_later["items"] == whole["items"][1:2]
+    for query, field in (("limit=0", "limit"), ("limit=201", "limit"), ("cursor=x", "cursor"), ("seq=1", "seq")):
+        refused = api.get(f"{path}/events?{query}")
+        assert (refused.status, refused.json()["field"]) == (400, field)
 
 
 def test_the_log_of_a_run_that_said_nothing(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""The API as a Flask app: request and answer only. What streams is answered before it by web.streams."""
+"""The API as a Flask app: request and answer only. Streams and probes are answered before it, by web.front."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
 from headgate.api.exchange import Ask, Reply, View
-from headgate.api.health import HealthViews
 from headgate.api.openapi import document
 from headgate.api.operations import OPERATIONS, Operation
 from headgate.api.runs import RunViews
@@ -34,7 +33,9 @@ def create_api(system: System, authenticator: Authenticator | None = None) -> Fl
     rim = _Rim(system, authenticator or Authenticator(system.deps.store, system.deps.timing))
     for operation, view in _views(system):
         rule = operation.path.replace("{", "<").replace("}", ">")
-        app.add_url_rule(rule, operation.name, rim.around(operation, view), methods=[operation.method])
+        answer = rim.around(operation, view)
+        # Flask's own answer to OPTIONS is an empty page of HTML, without a key: ours is 405 like that of any other.
+        app.add_url_rule(rule, operation.name, answer, methods=[operation.method], provide_automatic_options=False)
     for wrong in (HeadgateError, HTTPException, Exception):
         app.register_error_handler(wrong, rim.failed)
     return app
@@ -44,7 +45,7 @@ def _views(system: System) -> list[tuple[Operation, View]]:
     """Each operation with its view."""
     openapi = document()
     views: dict[str, View] = {"getOpenapi": lambda ask: Reply(body=openapi)}
-    for group in (RunViews(system), TenantViews(system), HealthViews(system)):
+    for group in (RunViews(system), TenantViews(system)):
         views |= group.views()
     return [(operation, views[operation.name] if operation.here else _elsewhere) for operation in OPERATIONS]
 

@@ -80,7 +80,7 @@ class LineAnswer(Answered):
 
 
 class RunAnswer(Answered):
-    """A run. `line` is there only while it is queued, and not in lists."""
+    """A run. `line` is there only while it is queued."""
 
     run_id: str
     tenant_id: str
@@ -130,7 +130,7 @@ class EventListAnswer(Answered):
     """A run's events in order."""
 
     items: list[EventAnswer]
-    next_cursor: None = None
+    next_cursor: str | None
 
 
 class ReceiptScopeAnswer(Answered):

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from headgate.api import models, requests
+from headgate.core.policy import PRIORITY_WORDS
 from headgate.core.run import RunState
 from headgate.web.auth import PUBLIC
 
@@ -37,7 +38,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one path. `here` = a view answers it; others are answered by web.streams alone."""
+    """One method of one path. `here` = a view answers it; others are answered by the front itself."""
 
     method: str
     path: str
@@ -116,7 +117,9 @@ OPERATIONS: tuple[Operation, ...] = (
             "state": {"enum": [str(state) for state in RunState]},
             "kind": TEXT_SCHEMA,
             "repo": TEXT_SCHEMA,
+            "org": TEXT_SCHEMA,
             "user": TEXT_SCHEMA,
+            "priority": {"enum": [*map(str, range(10)), *PRIORITY_WORDS]},
             **_PAGE,
         },
         answers={200: _gives(models.RunListAnswer, "a page of runs")},
@@ -141,12 +144,12 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         path=_RUN + "/events",
         name="listRunEvents",
-        summary="A run's events: a list, or a stream with Accept: text/event-stream",
-        query={"after": _AFTER},
+        summary="A run's events: a list, or with Accept: text/event-stream a stream, which takes `after` alone",
+        query={"after": _AFTER, **_PAGE},
         headers={"Last-Event-ID": {**_AFTER, "description": "of a stream: go on after this event"}},
         answers={
             200: Answer(
-                means="the events so far, or the stream, which ends after run.finished",
+                means="a page of the events so far, or the stream, which ends after run.finished",
                 content={JSON: models.EventListAnswer, EVENTS: TEXT_SCHEMA},
             ),
             204: Answer(means="of a stream: the run has ended and the caller has seen everything"),
@@ -215,6 +218,7 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/healthz",
         name="isAlive",
         summary="Whether the process answers",
+        here=False,
         answers={200: _gives(models.AliveAnswer, "it does")},
     ),
     Operation(
@@ -222,6 +226,7 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/readyz",
         name="isReady",
         summary="Whether work would be taken now",
+        here=False,
         answers={
             200: _gives(models.ReadyAnswer, "yes"),
             503: _gives(models.ReadyAnswer, "no, and which check failed", "Retry-After"),

@@ -68,7 +68,8 @@ class RunViews:
         filters = {name: value for name, value in ask.query.items() if name in overview.FILTERS}
         page = overview.list_runs(self._deps, ask.caller, ask.path["tenantId"], filters, ask.limit, after)
         cursor = None if page.after is None else cursors.encoded(*page.after)
-        return Reply(body={"items": [run_json(run) for run in page.runs], "nextCursor": cursor})
+        lines = overview.lines_of(self._deps, page.runs)
+        return Reply(body={"items": [run_json(run, lines.get(run.id)) for run in page.runs], "nextCursor": cursor})
 
     def get(self, ask: Ask) -> Reply:
         """One run."""
@@ -81,14 +82,18 @@ class RunViews:
         return Reply(body=self._json(run))
 
     def events(self, ask: Ask) -> Reply:
-        """What happened so far; as a stream it is web.streams' business."""
+        """A page of what happened so far; as a stream it is web.streams' business."""
         after = sequence_number(ask.query.get("after", "0"), "after")
-        entries = entries_of(self._deps, self._run(ask), after)
-        return Reply(body={"items": [entry.as_json() for entry in entries], "nextCursor": None})
+        if "cursor" in ask.query:
+            after = max(after, int(cursors.decoded(ask.query["cursor"], int)[0]))
+        limit = ask.limit
+        found = entries_of(self._deps, self._run(ask), after, limit + 1)
+        cursor = cursors.encoded(found[limit - 1].seq) if len(found) > limit else None
+        return Reply(body={"items": [entry.as_json() for entry in found[:limit]], "nextCursor": cursor})
 
     def log(self, ask: Ask) -> Reply:
-        """The whole output so far; to follow it is web.streams' business."""
-        if ask.query.get("follow", "false") != "false":
+        """The whole output so far; to follow it is web.streams' business, of which only a HEAD comes here."""
+        if ask.query.get("follow", "false") not in ("true", "false"):
             raise InvalidRequest("follow must be true or false.", field="follow")
         entries = entries_of(self._deps, self._run(ask), 0)
         return Reply(body="".join(str(entry.data["text"]) for entry in entries if entry.type == OUTPUT))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headgate.core.access import Caller, Permission
 from headgate.core.errors import Forbidden, InvalidRequest, NotFound
 from headgate.core.line import stands_in_line
+from headgate.core.policy import PRIORITY_WORDS
 from headgate.core.run import IN_FLIGHT, Run, RunState
 from headgate.core.scopes import SYSTEM, TENANT, full_name, kind_scope, scope_type
 from headgate.core.tenant import Tenant, full, limit
@@ -47,7 +48,9 @@ class HeldScope:
     holders: Mapping[str, int] = field(default_factory=dict)
 
 
-FILTERS = ("state", "kind", "repo", "user")
+FILTERS = ("state", "kind", "repo", "org", "user", "priority")
+COUNTED_AT_MOST = 8
+"""Places in line that are counted one by one; for more of them the tenant's line is read once."""
 
 
 def find_run(deps: Deps, caller: Caller, tenant_id: str, run_id: str) -> Run:
@@ -70,23 +73,18 @@ def require_tenant(caller: Caller, tenant_id: str, missing: NotFound | None = No
 
 def line_of(deps: Deps, run: Run) -> LineView | None:
     """Where a queued run stands in its tenant's line; None for one that does not wait."""
-    if run.state is not RunState.QUEUED:
-        return None
-    tenant = deps.store.get(Tenant, run.tenant)
+    return lines_of(deps, [run]).get(run.id)
+
+
+def lines_of(deps: Deps, runs: Iterable[Run]) -> dict[str, LineView]:
+    """Where those of one tenant's `runs` that are queued stand in its line, by run id. What they share is read once."""
+    queued = [run for run in runs if run.state is RunState.QUEUED]
+    tenant = deps.store.get(Tenant, queued[0].tenant) if queued else None
     if tenant is None:
-        return None
-    blockers = _blockers(deps, run, tenant)
-    tokens, holders = _waiting_for(deps, run, tenant, blockers)
-    if not stands_in_line(run):
-        return LineView(position=None, length=tenant.waiting, ahead_by_priority=0, waiting_for=tokens, holders=holders)
-    ahead = (("tenant", "==", run.tenant), ("state", "==", "queued"), ("delayed", "==", False), ("key", "<", run.key))
-    position = deps.store.count(where(Run, *ahead)) + 1
-    higher = list(range(run.priority + 1, 10))
-    by_priority = deps.store.count(where(Run, *ahead, ("priority", "in", higher))) if higher and position > 1 else 0
-    length = max(tenant.waiting, position)
-    return LineView(
-        position=position, length=length, ahead_by_priority=by_priority, waiting_for=tokens, holders=holders
-    )
+        return {}
+    blockers = _blockers(deps, {run.kind for run in queued})
+    places = _places(deps, [run for run in queued if stands_in_line(run)])
+    return {run.id: _line_view(run, tenant, blockers, places.get(run.id)) for run in queued}
 
 
 def list_runs(
@@ -96,14 +94,25 @@ def list_runs(
     require_tenant(caller, tenant_id)
     if deps.store.get(Tenant, tenant_id) is None:
         raise NotFound(f"There is no tenant {tenant_id!r}.")
-    if "state" in filters and filters["state"] not in set(RunState):
-        raise InvalidRequest(f"state is {filters['state']!r}; one of {', '.join(RunState)}.", field="state")
-    conditions = [(name, "==", value) for name, value in sorted(filters.items())]
+    conditions = [(name, "==", value) for name, value in sorted(_checked(filters).items())]
     query = where(Run, ("tenant", "==", tenant_id), *conditions, order=("-created_at",), limit=limit + 1, after=after)
     found = deps.store.query(Run, query)
     runs = found[:limit]
     more = (runs[-1].created_at, runs[-1].id) if len(found) > limit else None
     return Page(runs=runs, after=more)
+
+
+def _checked(filters: Mapping[str, str]) -> dict[str, str | int]:
+    """The filters with the values that are stored. Raises InvalidRequest."""
+    if "state" in filters and filters["state"] not in set(RunState):
+        raise InvalidRequest(f"state is {filters['state']!r}; one of {', '.join(RunState)}.", field="state")
+    if "priority" not in filters:
+        return dict(filters)
+    priorities = {**{str(level): level for level in range(10)}, **PRIORITY_WORDS}
+    if filters["priority"] not in priorities:
+        words = ", ".join(PRIORITY_WORDS)
+        raise InvalidRequest(f"priority is {filters['priority']!r}; 0 to 9, or one of {words}.", field="priority")
+    return {**filters, "priority": priorities[filters["priority"]]}
 
 
 def tenants_of(deps: Deps, caller: Caller, limit: int, after: str | None) -> tuple[list[Tenant], str | None]:
@@ -147,11 +156,12 @@ def events_of(deps: Deps, run: Run, after: int) -> list[dict[str, object]]:
     return [event for event in events if int(str(event["seq"])) > after]
 
 
-def output_of(deps: Deps, run: Run, after: int = 0) -> list[LogChunk]:
-    """The run's output with an event number above `after`, in order."""
+def output_of(deps: Deps, run: Run, after: int = 0, limit: int | None = None) -> list[LogChunk]:
+    """The run's output with an event number above `after`, in order; at most `limit` pieces of it."""
     if not run.log_bytes:
         return []
-    return deps.store.query(LogChunk, where(LogChunk, ("run", "==", run.id), ("seq", ">", after), order=("seq",)))
+    conditions = (("run", "==", run.id), ("seq", ">", after))
+    return deps.store.query(LogChunk, where(LogChunk, *conditions, order=("seq",), limit=limit))
 
 
 def held_scopes(deps: Deps) -> list[HeldScope]:
@@ -180,25 +190,79 @@ def _all_tenants(deps: Deps) -> list[Tenant]:
             return tenants
 
 
+# --- places in line
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What is ahead of a run that is not delayed."""
+
+    position: int
+    ahead_by_priority: int
+
+
+def _places(deps: Deps, standing: Sequence[Run]) -> dict[str, _Place]:
+    """The places of one tenant's `standing` runs, by run id: counted for a few, read off the line for many."""
+    if len(standing) <= COUNTED_AT_MOST:
+        return {run.id: _counted_place(deps, run) for run in standing}
+    last = max(run.key for run in standing)  # nobody behind the last of them matters
+    line = deps.store.query(Run, where(Run, *_in_line(standing[0].tenant), ("key", "<=", last), order=("key",)))
+    return {run.id: _place_in(line, run) for run in standing}
+
+
+def _counted_place(deps: Deps, run: Run) -> _Place:
+    ahead = (*_in_line(run.tenant), ("key", "<", run.key))
+    position = deps.store.count(where(Run, *ahead)) + 1
+    higher = list(range(run.priority + 1, 10))
+    counted = higher and position > 1
+    return _Place(position, deps.store.count(where(Run, *ahead, ("priority", "in", higher))) if counted else 0)
+
+
+def _place_in(line: Sequence[Run], run: Run) -> _Place:
+    ahead = [other for other in line if other.key < run.key]
+    return _Place(len(ahead) + 1, sum(other.priority > run.priority for other in ahead))
+
+
+def _in_line(tenant_id: str) -> tuple[tuple[str, str, object], ...]:
+    return ("tenant", "==", tenant_id), ("state", "==", "queued"), ("delayed", "==", False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Blockers:
+    """What the wide scopes hold against a start: the mode, closed kinds, full scopes."""
+
     mode: str
     closed: frozenset[str]
-    system_full: bool
-    kind_full: bool
+    full: frozenset[str]
 
 
-def _blockers(deps: Deps, run: Run, tenant: Tenant) -> _Blockers:
+def _blockers(deps: Deps, kinds: Collection[str]) -> _Blockers:
     control = deps.store.get(Control, SYSTEM)
-    free = [
-        bool(deps.store.query(Shard, where(Shard, ("scope", "==", s), ("free", "==", True), order=("rnd",), limit=1)))
-        for s in (SYSTEM, kind_scope(run.kind))
-    ]
-    mode = control.mode if control else "normal"
-    return _Blockers(mode, frozenset(control.closed if control else ()), not free[0], not free[1])
+    full_scopes = [scope for scope in (SYSTEM, *map(kind_scope, sorted(kinds))) if not _has_room(deps, scope)]
+    return _Blockers(
+        mode=control.mode if control else "normal",
+        closed=frozenset(control.closed if control else ()),
+        full=frozenset(full_scopes),
+    )
 
 
-def _waiting_for(deps: Deps, run: Run, tenant: Tenant, blockers: _Blockers) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _has_room(deps: Deps, scope: str) -> bool:
+    free = where(Shard, ("scope", "==", scope), ("free", "==", True), order=("rnd",), limit=1)
+    return bool(deps.store.query(Shard, free))
+
+
+def _line_view(run: Run, tenant: Tenant, blockers: _Blockers, place: _Place | None) -> LineView:
+    tokens, holders = _waiting_for(run, tenant, blockers)
+    return LineView(
+        position=place.position if place else None,
+        length=max(tenant.waiting, place.position if place else 0),
+        ahead_by_priority=place.ahead_by_priority if place else 0,
+        waiting_for=tokens,
+        holders=holders,
+    )
+
+
+def _waiting_for(run: Run, tenant: Tenant, blockers: _Blockers) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Reason tokens in their order, and the tenant's own runs that hold the first full scope."""
     tokens: list[str] = []
     if TENANT in tenant.gates:
@@ -210,8 +274,8 @@ def _waiting_for(deps: Deps, run: Run, tenant: Tenant, blockers: _Blockers) -> t
     tokens += ["SYSTEM_MAINTENANCE"] if blockers.mode == "maintenance" else []
     full_inside = [s for s in (TENANT, *run.scopes) if full(tenant, s)]
     tokens += [f"SCOPE_FULL:{scope_type(s)}" for s in full_inside]
-    tokens += ["SCOPE_FULL:kind"] if blockers.kind_full else []
-    tokens += ["SCOPE_FULL:system"] if blockers.system_full else []
+    tokens += ["SCOPE_FULL:kind"] if kind_scope(run.kind) in blockers.full else []
+    tokens += ["SCOPE_FULL:system"] if SYSTEM in blockers.full else []
     if run.delayed:
         tokens.append("INPUT" if run.waiting else "NOT_BEFORE")
     binding = full_inside[0] if full_inside else TENANT

@@ -34,20 +34,20 @@ class Entry:
         return f"id: {self.seq}\nevent: {self.type}\ndata: {data}\n\n".encode()
 
 
-def entries_of(deps: Deps, run: Run, after: int) -> list[Entry]:
-    """What happened to `run` after the event numbered `after`, up to the moment at which the run was read.
+def entries_of(deps: Deps, run: Run, after: int, limit: int | None = None) -> list[Entry]:
+    """What happened to `run` after the event numbered `after`, up to the moment at which the run was read; the first
+    `limit` of it.
 
     Output that was stored since then is left for the next look: an event with a lower number may have come with it.
     """
-    found = {
-        chunk.seq: Entry(chunk.seq, chunk.at, OUTPUT, {"text": chunk.text}) for chunk in output_of(deps, run, after)
-    }
+    output = output_of(deps, run, after, limit)
+    found = {chunk.seq: Entry(chunk.seq, chunk.at, OUTPUT, {"text": chunk.text}) for chunk in output}
     for event in events_of(deps, run, after):
         data = event["data"]
         assert isinstance(data, dict)
         entry = Entry(int(str(event["seq"])), int(str(event["at"])), str(event["type"]), data)
         found[entry.seq] = entry
-    return [found[seq] for seq in sorted(found) if seq <= run.event_seq]
+    return [found[seq] for seq in sorted(found) if seq <= run.event_seq][:limit]
 
 
 def sequence_number(text: str, field: str) -> int:

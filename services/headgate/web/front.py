@@ -1,12 +1,13 @@
 """The front: one ASGI app before everything that HTTP brings.
 
-It gives every request its id, answers streams itself, and hands the rest to WSGI apps by the beginning of the path,
+It gives every request its id, answers probes and streams itself, and hands the rest to WSGI apps by the beginning of the path,
 each with threads of its own, behind a buffer. Whatever goes wrong on the way answers as JSON in our shape.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -25,6 +26,7 @@ from headgate.telemetry.logs import correlated
 from headgate.web import problems
 from headgate.web.body import BodyFirst
 from headgate.web.correlation import REQUEST_ID, Correlation, correlation_of
+from headgate.web.health import ALIVE, READY, Health
 from headgate.web.problems import Problem
 from headgate.web.streams import Streams
 
@@ -32,8 +34,9 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
 THREADS = 32
 """Of each WSGI app: so many requests of it are answered at once, the others wait in memory."""
-QUIET = frozenset({"/healthz", "/readyz"})
+QUIET = frozenset({ALIVE, READY})
 """Asked so often that a good answer is not worth a line."""
+_ABSOLUTE = re.compile(r"https?://[^/]*", re.IGNORECASE)
 
 
 class Front:
@@ -55,13 +58,13 @@ class Front:
     ) -> None:
         self._deps = deps
         self._streams = streams
+        self._health = Health(deps)
         workers = {prefix: (threads or {}).get(prefix, THREADS) for prefix in wsgi}
         self._bridges = {prefix: WSGIMiddleware(app, workers=workers[prefix]) for prefix, app in wsgi.items()}  # type: ignore[arg-type]  # its own words for the same protocol
         below = [_Below(prefix, BodyFirst(self._bridges[prefix])) for prefix in sorted(wsgi, key=len, reverse=True)]  # type: ignore[arg-type]  # as above
         self._lifespan = lifespan
-        self._router = Router(
-            [*streams.routes(), *routes, *below], redirect_slashes=False, default=_nowhere, lifespan=self._living
-        )
+        every = [*self._health.routes(), *streams.routes(), *routes, *below]
+        self._router = Router(every, redirect_slashes=False, default=_nowhere, lifespan=self._living)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -70,7 +73,7 @@ class Front:
             return
         started = self._deps.timing.monotonic()
         correlation = correlation_of(Headers(scope=scope), self._deps.ids)
-        scope = {**scope, "headers": correlation.replaced(scope["headers"])}
+        scope = {**scope, "headers": correlation.replaced(scope["headers"]), "path": _path(scope["path"])}
         answer = _Answer(send, correlation)
         with correlated(request_id=correlation.request_id, traceparent=correlation.traceparent):
             try:
@@ -113,6 +116,7 @@ class Front:
                 yield
         finally:
             self._streams.close()
+            self._health.close()
             for bridge in self._bridges.values():
                 bridge.executor.shutdown(wait=False, cancel_futures=True)
 
@@ -161,6 +165,12 @@ class _Below(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See Starlette."""
         await self._app(scope, receive, send)
+
+
+def _path(target: str) -> str:
+    """The path of a request line, which may name the whole URL: `GET http://host/path HTTP/1.1` is the same request."""
+    absolute = _ABSOLUTE.match(target)
+    return target[absolute.end() :] or "/" if absolute else target
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
