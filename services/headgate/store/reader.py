@@ -53,22 +53,23 @@ class Reader:
         return self._patiently(lambda timeout: self._backend.get([], timeout)).now
 
     def ping(self) -> None:
-        """Raises Unavailable unless the store would serve a request now."""
-        self._patiently(self._backend.ping)
+        """Raises Unavailable unless the store would serve a request now: asked anew, whatever others have found."""
+        self._patiently(self._backend.ping, Breaker(self._timing.monotonic, self._budget.outage))
 
-    def _patiently(self, ask: Callable[[float], T]) -> T:
-        self._breaker.admit()
+    def _patiently(self, ask: Callable[[float], T], breaker: Breaker | None = None) -> T:
+        breaker = breaker or self._breaker
+        breaker.admit()
         started = self._timing.monotonic()
         while True:
             left = self._budget.outage - (self._timing.monotonic() - started)
             try:
                 answer = ask(min(self._budget.call, max(0.1, left)))
-                self._breaker.answered()
+                breaker.answered()
                 return answer
             except (Outage, Ambiguous) as problem:  # a ping's own commit may be in doubt: it wrote nothing
                 left = self._budget.outage - (self._timing.monotonic() - started)
                 if left <= 0.1:
-                    self._breaker.failed()
+                    breaker.failed()
                     raise Unavailable(f"The store does not answer ({problem}).") from problem
                 self._timing.sleep(min(0.1, left) * self._timing.random())
 
@@ -85,7 +86,9 @@ class Store(Reader):
         signal: Callable[[], Signal] = threading.Event,
     ) -> None:
         super().__init__(backend, timing, budget)
-        self._committer = Committer(backend, timing, new_id, budget, self._breaker, signal)
+        # Of its own: where only writing hangs, as on a full disk, reading goes on.
+        breaker = Breaker(timing.monotonic, budget.outage)
+        self._committer = Committer(backend, timing, new_id, budget, breaker, signal)
 
     def transact(self, body: Callable[[Tx], T], key: str, *, deadline: float | None = None, weight: int = 0) -> T:
         """See Committer.transact."""
