@@ -89,7 +89,7 @@ def serve(settings: Settings) -> int:
     with contextlib.ExitStack() as stack:
         try:
             listener = stack.enter_context(_listener(settings))
-            alone = stack.enter_context(_only_server(settings.data))
+            alone = stack.enter_context(only_server(settings.data))
         except SettingsError as error:
             print(error, file=sys.stderr)
             return 2
@@ -213,7 +213,7 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def _only_server(data: Path) -> Iterator[bool]:
+def only_server(data: Path) -> Iterator[bool]:
     """Whether this process is the only server on the data folder. Dying gives the place free. Raises SettingsError."""
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)

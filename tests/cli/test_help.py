@@ -25,6 +25,14 @@ WANTED = (
     "tenants",
     "policy",
     "policy show",
+    "audit",
+    "backup",
+    "restore",
+    "verify",
+    "verify sim",
+    "verify crash",
+    "verify races",
+    "verify deliveries",
 )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from headgate import __version__
+from headgate.cli.commands.audit import audit
+from headgate.cli.commands.backup import backup, restore
 from headgate.cli.commands.policy import policy
 from headgate.cli.commands.receipt import receipt
 from headgate.cli.commands.run import run
@@ -12,6 +14,7 @@ from headgate.cli.commands.runs import runs
 from headgate.cli.commands.submit import submit
 from headgate.cli.commands.tenants import tenants
 from headgate.cli.commands.up import up
+from headgate.cli.commands.verify import verify
 from headgate.cli.exits import MEANINGS
 from headgate.cli.grammar import Group
 from headgate.cli.session import server_options
@@ -41,5 +44,5 @@ def headgate() -> None:
     """
 
 
-for command in (up, submit, runs, run, receipt, tenants, policy):
+for command in (up, submit, runs, run, receipt, tenants, policy, audit, backup, restore, verify):
     headgate.add_command(command)

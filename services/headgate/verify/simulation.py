@@ -26,10 +26,10 @@ from headgate.flow.pause import Pause
 from headgate.flow.submit import Accepted
 from headgate.handlers.interface import Done, Failed
 from headgate.store.documents import where
-from headgate.store.port import Write
-from headgate.store.sqlite import SqliteBackend
+from headgate.store.port import Backend, Write
 from headgate.verify.faults import Faults
 from headgate.verify.faulty import FaultyBackend, FaultyBroker, Pigeonhole
+from headgate.verify.ground import Clock, Ground
 from headgate.verify.places import Ids, Place, make_place
 from headgate.verify.scheduler import Scheduler
 from headgate.verify.watcher import Broken, Watcher
@@ -42,6 +42,8 @@ POLICY = replace(
     Policy(), system=4, kinds={"git": 2}, org=3, line=LineBounds(total=30, per_tenant=20, per_user=4), execution=QUICK
 )
 OPERATIONS = 24
+OpenStore = Callable[[Clock], Backend]
+"""Makes a fresh store that knows no time but the clock's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +60,13 @@ class History:
 class Simulation:
     """One history."""
 
-    def __init__(self, seed: int, calm: bool = False) -> None:
+    def __init__(self, seed: int, open_store: OpenStore, faults: Faults | None = None) -> None:
         self.seed = seed
         self.rng = Random(seed)
-        self.faults = Faults() if calm else Faults.drawn(self.rng)
+        drawn = Faults.drawn(self.rng)
+        self.faults = drawn if faults is None else faults
         self.scheduler = Scheduler(self.rng, START, self.rng.choice((1.0, 0.5, 0.2, 0.05)))
-        self.store = SqliteBackend(":memory:", "off", lambda: self.scheduler.now)
+        self.store = open_store(lambda: self.scheduler.now)
         self.reached: Counter[str] = Counter()
         self.watcher = Watcher(self.store)
         self.broker = FaultyBroker(self.scheduler, self.faults, self.reached)
@@ -302,6 +305,9 @@ class Simulation:
         self.hash.update(repr((self.scheduler.now, *words)).encode())
 
 
-def simulate(seed: int) -> History:
-    """The history of a seed."""
-    return Simulation(seed).run()
+IN_MEMORY = Ground().virtual
+
+
+def simulate(seed: int, open_store: OpenStore = IN_MEMORY, faults: Faults | None = None) -> History:
+    """The history of a seed; with other `faults` than the seed would draw it is another history."""
+    return Simulation(seed, open_store, faults).run()

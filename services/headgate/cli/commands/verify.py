@@ -1,0 +1,207 @@
+"""headgate verify sim | crash | races | deliveries"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from headgate.cli import output
+from headgate.cli.bar import bar
+from headgate.cli.exits import Exit, Failure
+from headgate.cli.grammar import Group
+from headgate.cli.session import current, json_option
+from headgate.core.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from headgate.verify.ground import Ground
+    from headgate.verify.histories import Schedule, Tally
+
+F = TypeVar("F", bound=Callable[..., Any])
+EXAMPLES = (
+    "headgate verify sim --seeds 200 --seed-base 1000",
+    "headgate verify races",
+    "headgate verify deliveries --n 10000 --seed 7",
+)
+FEW = {"sim": 3, "crash": 20, "races": 200, "deliveries": 400}
+"""Default sizes on the Firestore emulator, which is slow."""
+MANY = {"sim": 500, "crash": 500, "races": 200, "deliveries": 10_000}
+
+
+def _options(command: F) -> F:
+    """--store and --json."""
+    choice = click.Choice(["sqlite", "firestore"])
+    says = "Which store; firestore needs FIRESTORE_EMULATOR_HOST."
+    return click.option("--store", type=choice, default="sqlite", show_default=True, help=says)(json_option(command))
+
+
+def _size(name: str, what: str, *names: str) -> Callable[[F], F]:
+    words = f"{what} ({MANY[name]:,}; on firestore {FEW[name]:,})."
+    return click.option(*(names or ("--n",)), type=click.IntRange(1), metavar="N", help=words)
+
+
+_seed = click.option("--seed", type=int, default=1, show_default=True, help="What chance is drawn from.")
+
+
+@click.group(cls=Group, examples=EXAMPLES)
+@json_option
+def verify() -> None:
+    """Prove the promise here: drive the product through failures and count what they reached.
+
+    No server is needed; every proof makes a store of its own. With --json the last line is one JSON object with the
+    figures. Exits 1 when a promise was broken (what to repeat is said), 2 on wrong usage.
+    """
+
+
+@verify.command(
+    examples=("headgate verify sim", "headgate verify sim --seeds 1 --seed-base 17", "headgate --json verify sim --seeds 60")
+)  # fmt: skip
+@_size("sim", "How many histories", "--seeds")
+@click.option("--seed-base", type=int, default=1, show_default=True, help="The first seed; the others follow it.")
+@click.option(
+    "--schedule", "file", type=click.Path(path_type=Path), metavar="FILE",
+    help="""Histories of a file instead: {"seeds": [17, 40], "faults": {"crash": 0.05}}; faults may be absent.""",
+)  # fmt: skip
+@_options
+def sim(seeds: int | None, seed_base: int, file: Path | None, store: str) -> int:
+    """Simulate: seeded histories of several processes over the real flows, with crashes, lost replies and bad networks.
+
+    Time is virtual, and the same seed is the same history. It fails if a promise is broken, and (from 50 histories on)
+    if one of the situations that matter was never reached.
+    """
+    from headgate.verify.histories import Tally, histories
+
+    schedule = _schedule_of(file, seeds or _default("sim", store), seed_base)
+    timing, tally = current().timing, Tally()
+    began = timing.monotonic()
+    with _ground(store) as ground, bar("histories") as progress:
+        for history in histories(schedule, ground):
+            tally.add(history)
+            progress(tally.seeds, len(schedule.seeds))
+    seconds = timing.monotonic() - began
+    return _end(tally.ok, tally.as_json(seconds), lambda: _tell_sim(tally, store, seconds))
+
+
+@verify.command(examples=("headgate verify crash --n 100", "headgate verify crash --schedule kills.json"))
+@_size("crash", "About how many kills")
+@_seed
+@click.option(
+    "--schedule", "file", type=click.Path(path_type=Path), metavar="FILE",
+    help="Kills of this file are repeated; if there is no such file, it is written.",
+)  # fmt: skip
+@_options
+def crash(n: int | None, seed: int, file: Path | None, store: str) -> int:
+    """Kill real processes (SIGKILL) at every statement and at named points, start again, and recount everything."""
+    from headgate.verify.crash import run_crash
+
+    with _ground(store), bar("kills") as progress:
+        report = _asked(lambda: run_crash(
+            store=store, seed=seed, n=n or _default("crash", store), schedule=file, progress=progress
+        ))  # fmt: skip
+    return _end(report.ok, report.as_json(), lambda: output.facts(report.as_json().items()))
+
+
+@verify.command(examples=("headgate verify races", "headgate verify races --store firestore --n 200"))
+@_size("races", "How many submit at the same moment")
+@_seed
+@_options
+def races(n: int | None, seed: int, store: str) -> int:
+    """Race: many submit for one tenant at the same moment, at caps 1, 5 and 20. Exactly the cap is admitted."""
+    from headgate.verify.races import run_races
+
+    with _ground(store) as ground, bar("races") as progress:
+        found = run_races(ground, seed, n or _default("races", store), progress)
+
+    def tell() -> None:
+        titles = ("CAP", "SUBMITTERS", "ADMITTED", "GAVE UP", "P50 S", "P99 S")
+        rows = [(r.cap, r.submitters, r.admitted, r.gave_up, round(r.p50, 3), round(r.p99, 3)) for r in found.races]
+        output.table(titles, rows)
+        for race in found.races:
+            _tell_violations(race.violations)
+
+    return _end(found.ok, found.as_json(), tell)
+
+
+@verify.command(examples=("headgate verify deliveries", "headgate verify deliveries --n 2000 --seed 3"))
+@_size("deliveries", "How many messages are delivered, at least")
+@_seed
+@_options
+def deliveries(n: int | None, seed: int, store: str) -> int:
+    """Deliver messages duplicated, shuffled, dropped, forged and too late, on real threads. Each run has one outcome."""
+    from headgate.verify.deliveries import run_deliveries
+
+    with _ground(store) as ground, bar("runs") as progress:
+        found = run_deliveries(ground, seed, n or _default("deliveries", store), progress)
+
+    def tell() -> None:
+        output.facts((name, value) for name, value in found.as_json().items() if name != "violations")
+        _tell_violations(found.violations)
+
+    return _end(found.ok, found.as_json(), tell)
+
+
+def _default(proof: str, store: str) -> int:
+    return (FEW if store == "firestore" else MANY)[proof]
+
+
+def _schedule_of(file: Path | None, count: int, base: int) -> Schedule:
+    from headgate.verify.histories import Schedule, WrongSchedule, read_schedule
+
+    if file is None:
+        return Schedule(seeds=range(base, base + count))
+    try:
+        return read_schedule(file)
+    except WrongSchedule as wrong:
+        raise Failure(Exit.USAGE, f"{wrong}.") from wrong
+
+
+@contextmanager
+def _ground(store: str) -> Iterator[Ground]:
+    """A place for a proof; what lay in a folder goes with it."""
+    from headgate.verify.ground import Ground
+
+    emulator = current().settings().firestore_emulator
+    if store == "firestore" and emulator is None:
+        remedy = "Start the Firestore emulator and set FIRESTORE_EMULATOR_HOST=host:port."
+        raise Failure(Exit.USAGE, "no Firestore emulator is known: proofs do not run on a real database.", remedy)
+    with tempfile.TemporaryDirectory(prefix="headgate-verify-") as folder:
+        yield Ground(store="firestore" if store == "firestore" else "sqlite", emulator=emulator, folder=Path(folder))
+
+
+def _asked(act: Callable[[], Any]) -> Any:
+    try:
+        return act()
+    except InvalidRequest as wrong:
+        raise Failure(Exit.USAGE, wrong.detail) from wrong
+
+
+def _end(ok: bool, figures: Mapping[str, object], tell: Callable[[], None]) -> int:
+    """Say what came of it; the exit code."""
+    if current().as_json:
+        output.line(figures)
+    else:
+        tell()
+        output.say("every promise was kept" if ok else "A PROMISE WAS BROKEN")
+    return Exit.OK if ok else Exit.FAILED
+
+
+def _tell_sim(tally: Tally, store: str, seconds: float) -> None:
+    output.table(("REACHED", "TIMES"), sorted(tally.reached.items()))
+    for goal in tally.missed:
+        output.say(f"never reached: {goal}")
+    on = f" --store {store}" if store != "sqlite" else ""
+    for seed, detail in tally.broken.items():
+        output.say(f"seed {seed}: {detail}; again: headgate verify sim --seeds 1 --seed-base {seed}{on}")
+    each = seconds / max(1, tally.seeds)
+    output.say(f"{tally.seeds} histories, {tally.steps:,} steps, {each:.3f} s each, digest {tally.digest}")
+
+
+def _tell_violations(violations: tuple[str, ...]) -> None:
+    for one in violations[:20]:
+        output.say(one)
+    if len(violations) > 20:
+        output.say(f"… and {len(violations) - 20} more")
