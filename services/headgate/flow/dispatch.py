@@ -75,10 +75,11 @@ class Dispatcher:
                 self._again = True
                 return promoted
             self._busy = True
+        broker_up = True
         try:
             while True:
                 self._again = False
-                self._pass(promoted)
+                broker_up = self._pass(promoted, broker_up)
                 if self._done():
                     return promoted
         except Unavailable as down:
@@ -100,8 +101,8 @@ class Dispatcher:
         with self._lock:
             self._busy = False
 
-    def publish(self, run: Run) -> None:
-        """Hand a pending run to delivery. A failure is not the caller's: the sweep publishes what is overdue."""
+    def publish(self, run: Run) -> bool:
+        """Hand a pending run to delivery; whether it was taken. If not, the sweep publishes it once it is overdue."""
         attributes = {**run.trace, "tenant": run.tenant, "kind": run.kind}
         if run.request_id is not None:
             attributes["requestId"] = run.request_id
@@ -110,8 +111,12 @@ class Dispatcher:
         except DeliveryDown as down:
             self._deps.telemetry.warning("run.publish_failed", run_id=run.id, detail=str(down))
             self._deps.alarm.arm(self._deps.policy.execution.publish_grace_seconds + 1)
+            return False
+        return True
 
-    def _pass(self, promoted: dict[str, Run]) -> None:
+    def _pass(self, promoted: dict[str, Run], broker_up: bool) -> bool:
+        """Start what can start; whether the broker still takes messages. Who kicked waits for one dead publish, not for
+        one a run: what follows it is left to the sweep."""
         out: frozenset[str] = frozenset()
         stale = 0
         try:
@@ -120,14 +125,15 @@ class Dispatcher:
                 out |= stepped.kinds
                 stale = stale + 1 if stepped.step is Step.STALE else 0
                 if stepped.step is Step.SYSTEM_FULL or self._stuck(stale, next_up.value.id):
-                    return
+                    break
                 if stepped.run is not None:
                     promoted[stepped.run.id] = stepped.run
                     self._deps.changes.announce(stepped.run.id)
                     self._deps.telemetry.info("run.promoted", run_id=stepped.run.id, tenant=stepped.run.tenant)
-                    self.publish(stepped.run)
+                    broker_up = broker_up and self.publish(stepped.run)
         finally:
             self.out = out
+        return broker_up
 
     def _stuck(self, stale: int, tenant: str) -> bool:
         """Whether a tenant offers what cannot be found, again and again: a broken document must not spin for ever."""
