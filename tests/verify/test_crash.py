@@ -15,22 +15,22 @@ from headgate.verify.crash import run_crash
 def test_kills_lose_nothing_and_can_be_repeated(tmp_path: Path) -> None:
     schedule, seen = tmp_path / "kills.json", []
     report = run_crash(
-        store="sqlite", seed=3, n=20, schedule=schedule, progress=lambda done, total: seen.append((done, total))
+        store="sqlite", seed=3, n=12, schedule=schedule, progress=lambda done, total: seen.append((done, total))
     )
     assert report.ok, report.as_json()
-    assert report.kills >= 16
+    assert report.kills >= 9
     assert {"statement", "recovery"} <= set(report.by_point)
     if shutil.which("strace"):
         assert report.by_point["pwrite64"] > 0
     assert seen[-1] == (len(seen), len(seen))
     saved = json.loads(schedule.read_text())
-    schedule.write_text(json.dumps({**saved, "kills": saved["kills"][:3]}))
+    schedule.write_text(json.dumps({**saved, "kills": saved["kills"][:2]}))
     again = run_crash(store="sqlite", seed=99, n=500, schedule=schedule)
-    assert (again.seed, again.kills, again.ok) == (3, 3, True)
+    assert (again.seed, again.kills, again.ok) == (3, 2, True)
 
 
 def test_writes_without_a_transaction_are_caught() -> None:
-    report = run_crash(store="sqlite", seed=3, n=16, mutant="no-transaction")
+    report = run_crash(store="sqlite", seed=3, n=8, mutant="no-transaction")
     assert not report.ok
     assert report.details
 

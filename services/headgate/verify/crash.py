@@ -131,12 +131,11 @@ def run_crash(
     """
     _check(store, n, mutant)
     began = time.monotonic()
-    with _lanes() as lanes:
-        if schedule is not None and schedule.exists():
-            plan = Schedule.load(schedule)
-            _check(plan.store, len(plan.kills), mutant)
-        else:
-            plan = draw(lanes, store, seed, n)
+    plan = Schedule.load(schedule) if schedule is not None and schedule.exists() else None
+    if plan is not None:
+        _check(plan.store, len(plan.kills), mutant)
+    with _lanes(min(LANES, n if plan is None else len(plan.kills))) as lanes:
+        plan = plan or draw(lanes, store, seed, n)
         if schedule is not None:
             plan.save(schedule)
         answers = list(_carry_out(lanes, plan, mutant, progress))
@@ -220,10 +219,10 @@ class Lane:
 
 
 @contextmanager
-def _lanes() -> Iterator[queue.Queue[Lane]]:
+def _lanes(count: int) -> Iterator[queue.Queue[Lane]]:
     free: queue.Queue[Lane] = queue.Queue()
     with ExitStack() as stack:
-        for _ in range(LANES):
+        for _ in range(count):
             lane = Lane()
             stack.callback(lane.close)
             free.put(lane)

@@ -7,6 +7,7 @@ strace.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -34,6 +35,8 @@ Said = list[dict[str, Any]]
 
 def work_off(job: Mapping[str, Any]) -> dict[str, Any]:
     """One job's answer. `job`: store, seed, mutant and `kill` (at, n, recovery, again), or `count` in its place."""
+    if job["store"] == "firestore":
+        importlib.import_module("headgate.store.firestore")  # once, before the fork
     with tempfile.TemporaryDirectory(prefix="crash-") as folder:
         setting = Setting(store=job["store"], folder=Path(folder), seed=job["seed"], mutant=job["mutant"])
         return _count(setting) if "count" in job else _kill(setting, job["kill"])

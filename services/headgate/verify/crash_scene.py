@@ -27,7 +27,6 @@ from headgate.flow.submit import Accepted, Submitter
 from headgate.handlers.interface import Done, Failed
 from headgate.store.committer import Budget
 from headgate.store.documents import where
-from headgate.store.firestore import FirestoreBackend
 from headgate.store.port import Backend
 from headgate.store.reader import Store
 from headgate.verify.crash_points import (
@@ -304,6 +303,8 @@ def in_flight(world: World) -> list[Run]:
 
 def _backend(setting: Setting, points: Points, ids: Names, timing: sources.SystemTiming) -> Backend:
     if setting.store == "firestore":
+        from headgate.store.firestore import FirestoreBackend  # grpc takes half a second to import, more under strace
+
         host = os.environ["FIRESTORE_EMULATOR_HOST"]
         return FirestoreBackend(setting.folder.name, emulator_host=host, timing=timing, new_id=ids.commit)
     made = Transactionless if setting.mutant == NO_TRANSACTION else TracedSqlite
