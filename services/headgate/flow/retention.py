@@ -4,29 +4,35 @@ from __future__ import annotations
 
 from headgate.core.run import Run
 from headgate.flow.deps import Deps
-from headgate.store.documents import EventChunk, IdempotencyRecord, LogChunk, ReceiptRecord, key_of, where
+from headgate.store.documents import D, EventChunk, IdempotencyRecord, LogChunk, ReceiptRecord, key_of, where
 from headgate.store.port import Delete
 
 PAGE = 200
+PAGES = 10
+"""Of each kind in one round: a backlog must not hold up what else the sweep has to do."""
+DAY_MS = 24 * 3600 * 1000
 
 
 def remove_expired(deps: Deps, now: int) -> int:
-    """Remove up to a page of each kind; the next round takes the next page. Readers treat the expired as absent anyway."""
+    """Remove what is past its time, some pages of each kind; the next round goes on. How many were removed.
+
+    Readers treat the expired as absent anyway. Dying in the middle leaves the rest to the next round.
+    """
+    expired = ("expire_at", "<=", now)
+    removed = sum(_remove(deps, cls, expired) for cls in (IdempotencyRecord, ReceiptRecord, LogChunk, EventChunk))
+    return removed + _remove(deps, Run, ("finished_at", "<=", now - deps.policy.retention.runs * DAY_MS))
+
+
+def _remove(deps: Deps, cls: type[D], condition: tuple[str, str, int]) -> int:
     removed = 0
-    for cls in (IdempotencyRecord, ReceiptRecord, LogChunk, EventChunk):
-        found = deps.store.query(cls, where(cls, ("expire_at", "<=", now), order=("expire_at",), limit=PAGE))
+    for _ in range(PAGES):
+        found = deps.store.query(cls, where(cls, condition, order=(condition[0],), limit=PAGE))
+        for document in found:
+            if isinstance(document, Run):
+                deps.artifacts.delete(document.id)  # first: dying here leaves a run without artifacts, not the reverse
         if found:
             deps.store.remove([Delete(key_of(document), None) for document in found])
-            removed += len(found)
-    return removed + _runs(deps, now)
-
-
-def _runs(deps: Deps, now: int) -> int:
-    oldest = now - deps.policy.retention.runs * 24 * 3600 * 1000
-    query = where(Run, ("finished_at", "<=", oldest), order=("finished_at",), limit=PAGE)
-    found = deps.store.query(Run, query)
-    for run in found:
-        deps.artifacts.delete(run.id)  # first: dying here leaves a run without artifacts, never artifacts without a run
-    if found:
-        deps.store.remove([Delete(key_of(run), None) for run in found])
-    return len(found)
+        removed += len(found)
+        if len(found) < PAGE:
+            break
+    return removed
