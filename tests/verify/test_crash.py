@@ -30,7 +30,7 @@ def test_kills_lose_nothing_and_can_be_repeated(tmp_path: Path) -> None:
 
 
 def test_writes_without_a_transaction_are_caught() -> None:
-    report = run_crash(store="sqlite", seed=3, n=8, mutant="no-transaction")
+    report = run_crash(store="sqlite", seed=3, n=18, mutant="no-transaction")
     assert not report.ok
     assert report.details
 

@@ -23,13 +23,13 @@ from random import Random
 from typing import IO, Any
 
 from headgate.core.errors import InvalidRequest
-from headgate.verify.crash_points import STATEMENT
+from headgate.verify.crash_points import STATEMENT, WRITE
 from headgate.verify.crash_recovery import RECOVERIES
 from headgate.verify.crash_scene import MUTANTS
 
-LANES = 6
-"""Processes that kill side by side: most of a recovery is waiting for a lease."""
-SHARES = {"statement": 0.55, "named": 0.25, "syscall": 0.1, "again": 0.1}
+LANES = {"sqlite": 6, "firestore": 2}
+"""Processes that kill side by side: most of a recovery is waiting for a lease; an emulator is slow for many."""
+SHARES = {"statement": 0.4, "write": 0.15, "named": 0.25, "syscall": 0.1, "again": 0.1}
 LASTING = (" commit", " publish", " clear")
 """Named points worth a kill of their own: between reads nothing has changed, and every read is a statement too."""
 DETAILS = 20
@@ -134,8 +134,9 @@ def run_crash(
     plan = Schedule.load(schedule) if schedule is not None and schedule.exists() else None
     if plan is not None:
         _check(plan.store, len(plan.kills), mutant)
-    with _lanes(min(LANES, n if plan is None else len(plan.kills))) as lanes:
-        plan = plan or draw(lanes, store, seed, n)
+    most = LANES[store if plan is None else plan.store]
+    with _lanes(min(most, n if plan is None else len(plan.kills))) as lanes:
+        plan = plan or draw(lanes, store, seed, n, mutant)
         if schedule is not None:
             plan.save(schedule)
         answers = list(_carry_out(lanes, plan, mutant, progress))
@@ -156,23 +157,25 @@ def _check(store: str, n: int, mutant: str | None) -> None:
 # --- what to kill
 
 
-def draw(lanes: queue.Queue[Lane], store: str, seed: int, n: int) -> Schedule:
-    """About `n` kills, spread evenly over all points that the scene of the seed passes."""
+def draw(lanes: queue.Queue[Lane], store: str, seed: int, n: int, mutant: str | None) -> Schedule:
+    """About `n` kills, spread evenly over all points that the scene of the seed passes; of a mutant, its writes."""
     lane = lanes.get()
-    counted = lane.ask({"store": store, "seed": seed, "mutant": None, "count": True})
+    counted = lane.ask({"store": store, "seed": seed, "mutant": mutant, "count": True})
     lanes.put(lane)
     if counted["errors"]:
         raise AssertionError(f"the scene fails without any kill: {counted['errors'][0]}")
-    return Schedule(store=store, seed=seed, kills=tuple(_drawn(counted, Random(seed), n)))
+    shares = SHARES if mutant is None else {"write": 1.0}
+    return Schedule(store=store, seed=seed, kills=tuple(_drawn(counted, shares, Random(seed), n)))
 
 
-def _drawn(counted: Mapping[str, Any], rng: Random, n: int) -> Iterator[Kill]:
+def _drawn(counted: Mapping[str, Any], wanted_shares: Mapping[str, float], rng: Random, n: int) -> Iterator[Kill]:
     passed: Mapping[str, int] = counted["scene"]
     statements = [(STATEMENT, i) for i in range(1, passed.get(STATEMENT, 0) + 1)]
     named = [(name, i) for name, count in sorted(passed.items()) if name.endswith(LASTING) for i in range(1, count + 1)]
     syscalls = [(name, i) for name, most in counted["syscalls"].items() for i in range(1, most + 1)]
-    sets = {"statement": statements, "named": named, "syscall": syscalls, "again": statements or named}
-    shares = {name: SHARES[name] for name, points in sets.items() if points}
+    writes = [(WRITE, i) for i in range(1, passed.get(WRITE, 0) + 1)]
+    sets = {"statement": statements, "write": writes, "named": named, "syscall": syscalls, "again": statements or named}
+    shares = {name: share for name, share in wanted_shares.items() if sets[name]}
     for name, share in shares.items():
         wanted = round(n * share / sum(shares.values()))
         for number, (at, i) in enumerate(_spread(sets[name], wanted, rng)):
@@ -240,7 +243,7 @@ def _carry_out(lanes: queue.Queue[Lane], plan: Schedule, mutant: str | None, pro
         finally:
             lanes.put(lane)
 
-    with ThreadPoolExecutor(max_workers=LANES) as threads:
+    with ThreadPoolExecutor(max_workers=lanes.qsize()) as threads:
         futures = [threads.submit(one, kill) for kill in plan.kills]
         for done, future in enumerate(as_completed(futures), 1):
             progress(done, len(futures))

@@ -20,6 +20,8 @@ from headgate.store.sqlite import SqliteBackend, _Commit, _holds, _write
 from headgate.verify.faulty import Pigeonhole
 
 STATEMENT = "statement"
+WRITE = "write"
+"""A statement that writes: a kill there stands in the middle of a commit."""
 
 
 @dataclass
@@ -63,8 +65,13 @@ class TracedSqlite(SqliteBackend):
 
     def _connect(self) -> sqlite3.Connection:
         connection = super()._connect()
-        connection.set_trace_callback(lambda statement: self._points.pass_(STATEMENT))
+        connection.set_trace_callback(self._traced)
         return connection
+
+    def _traced(self, statement: str) -> None:
+        self._points.pass_(STATEMENT)
+        if statement.startswith(("INSERT", "UPDATE", "DELETE")):
+            self._points.pass_(WRITE)
 
 
 class Transactionless(TracedSqlite):
