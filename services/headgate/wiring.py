@@ -121,7 +121,7 @@ def handler_config(settings: Settings) -> HandlerConfig:
         source = str(settings.commands)
         commands = runnable(load_commands(settings.commands.read_text("utf-8"), source), source)
     roots = settings.local_repos if settings.delivery == "embedded" else ()
-    return HandlerConfig(commands=commands, local_repos=roots)
+    return HandlerConfig(commands=commands, local_repos=roots, hidden=(settings.data.absolute(),))
 
 
 def _backend(settings: Settings, timing: sources.SystemTiming, ids: sources.RandomIds) -> Backend:

@@ -8,6 +8,7 @@ import json
 import os
 import ssl
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,13 +22,23 @@ from headgate.handlers.repository import public_addresses
 
 
 @pytest.fixture
-def server(git, repo: Path, workdir: Path, monkeypatch) -> Iterator[type[http.server.BaseHTTPRequestHandler]]:
+def certificate() -> Iterator[Path]:
+    """Where children may read it: /tmp is their own."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder) / "certificate.pem"
+
+
+@pytest.fixture
+def server(
+    git, repo: Path, workdir: Path, certificate: Path, monkeypatch
+) -> Iterator[type[http.server.BaseHTTPRequestHandler]]:
     """code.example.com on this host: https with a certificate of its own, serving the repository below /project."""
     site = workdir / "site"
     site.mkdir()
     git(site, "clone", "--quiet", "--bare", str(repo), "project")
     git(site / "project", "update-server-info")
-    key, certificate = site / "key.pem", workdir / "certificate.pem"
+    key = site / "key.pem"
     making = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -addext subjectAltName=DNS:code.example.com"
     files = ["-keyout", str(key), "-out", str(certificate)]
     subprocess.run([*making.split(), *files], check=True, capture_output=True)

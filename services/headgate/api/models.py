@@ -262,10 +262,11 @@ class AliveAnswer(Answered):
 
 
 class ReadyAnswer(Answered):
-    """Whether work would be taken now; each check is `ok` or `down`."""
+    """Whether work would be taken now; each check is `ok` or `down`. `sandbox` names the layers around children here."""
 
     status: Literal["ready", "unready"]
     checks: dict[str, Literal["ok", "down"]]
+    sandbox: list[str] = Field(default_factory=list, description="empty in a process that executes no runs")
 
 
 class ErrorAnswer(Answered):

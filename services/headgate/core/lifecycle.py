@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -65,12 +66,22 @@ def created(run: Run, now: int) -> Run:
     return with_event(run, now, f"run.{run.state}")
 
 
-def advance(run: Run, change: Change, now: int, to: RunState | None = None, **facts: Any) -> Run:
-    """`run` after `change` at `now` (ms), with `facts` = the fields that the change sets. Raises IllegalTransition."""
+def advance(
+    run: Run,
+    change: Change,
+    now: int,
+    to: RunState | None = None,
+    told: Mapping[str, object] | None = None,
+    **facts: Any,
+) -> Run:
+    """`run` after `change` at `now` (ms), with `facts` = the fields that the change sets. Raises IllegalTransition.
+
+    What is `told` besides stands in the event of the change.
+    """
     target = _target(run, change, to)
     after = replace(run, state=target, fence=run.fence + (change in _NEW_FENCE), **facts)
     after = replace(after, **_consequences(change, after, now))
-    return with_event(after, now, _event_type(change, after), **_event_data(change, after))
+    return with_event(after, now, _event_type(change, after), **_event_data(change, after), **(told or {}))
 
 
 def _target(run: Run, change: Change, to: RunState | None) -> RunState:

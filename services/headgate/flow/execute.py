@@ -19,6 +19,7 @@ from headgate.flow import work
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.handlers.interface import Done, Failed, Job
+from headgate.handlers.sandbox import active_layers
 
 TICK_SECONDS = 0.5
 """How often the heart looks for output to store, a lease to extend, a word to stop."""
@@ -95,6 +96,7 @@ class Executor:
     def start(self) -> None:
         """Start the heart and listen for changes of live runs (a cancel is felt at once, not at the next beat)."""
         self._workroot.mkdir(parents=True, exist_ok=True)
+        self._deps.telemetry.info("worker.sandbox", layers=active_layers())
         self._deps.changes.listen(self._changed)
         self._heart.start()
 

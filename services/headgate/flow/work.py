@@ -157,7 +157,8 @@ def _retry(deps: Deps, ledger: Ledger, run: Run, outcome: Done | Failed) -> Run 
         return ledger.end(run, Change.CANCEL)
     wait = backoff_ms(run.attempt, deps.policy.execution, deps.timing.random())
     error = RunError(code=outcome.code, message=outcome.message)
-    return ledger.put_back(run, Change.RETRY, deps.timing.random(), not_before=ledger.tx.now + wait, error=error)
+    facts = {"not_before": ledger.tx.now + wait, "error": error, "told": _told(outcome)}
+    return ledger.put_back(run, Change.RETRY, deps.timing.random(), **facts)
 
 
 def _end(ledger: Ledger, run: Run, ending: Ending) -> Run:
@@ -167,11 +168,16 @@ def _end(ledger: Ledger, run: Run, ending: Ending) -> Run:
     if usage is not None:
         usage = replace(usage, duration_seconds=usage.duration_seconds or duration)
     result = None if outcome.result is None else json.dumps(outcome.result, separators=(",", ":"))
-    facts = {"artifacts": ending.artifacts, "usage": usage, "result": result}
+    facts = {"artifacts": ending.artifacts, "usage": usage, "result": result, "told": _told(outcome)}
     if isinstance(outcome, Done):
         return ledger.end(run, Change.FINISH, RunState.COMPLETED, error=None, **facts)
     error = RunError(code=outcome.code, message=outcome.message)
     return ledger.end(run, Change.FINISH, outcome.state, error=error, **facts)
+
+
+def _told(outcome: Done | Failed) -> dict[str, object]:
+    """What the event of the end says besides: the layers around the run's children, if it had any."""
+    return {"sandbox": list(outcome.sandbox)} if outcome.sandbox else {}
 
 
 def _with_output(tx: Tx, deps: Deps, run: Run, output: str) -> Run:

@@ -26,8 +26,9 @@ Clock = Callable[[], float]
 _POLL = 0.1
 """Seconds between looks at cancellation and the clock when the child is silent."""
 _CHUNK = 64 * 1024
-_FIRST_SAMPLE, _SAMPLE = 0.05, 1.0
-"""Memory and CPU are read every second, and more often in the first: short runs have a peak too."""
+_FIRST_SAMPLE, _SAMPLE, _CLOSE_SAMPLE = 0.05, 1.0, 0.1
+"""Memory and CPU are read every second, more often in the first (short runs have a peak too), and while they are near
+the limit."""
 _STOPPING = 1.5
 """Seconds that the supervisor has for killing its tree (it takes one) before we do it from here."""
 
@@ -46,6 +47,8 @@ class ChildEnd:
     output_bytes: int
     truncated: bool
     usage: Usage
+    layers: tuple[str, ...] = ()
+    """The layers of `sandbox.py` that held for it."""
 
 
 class ChildLost(RuntimeError):
@@ -106,10 +109,10 @@ class Child:
             if now >= deadline:
                 return "duration"
             if now >= sample:
-                pause = min(2 * pause, _SAMPLE)
-                sample = now + pause
                 if breach := self._breach(limits):
                     return breach
+                pause = min(2 * pause, _SAMPLE)
+                sample = now + (pause if self._peak < limits.memory_bytes / 2 else min(pause, _CLOSE_SAMPLE))
 
     def _breach(self, limits: RunLimits) -> Reason | None:
         pids = stub.descendants(self._process.pid)
@@ -155,7 +158,7 @@ class Child:
         stub.strike(self._process.pid)
         self._process.kill()
 
-    def ended(self, reason: Reason) -> ChildEnd:
+    def ended(self, reason: Reason, limits: RunLimits, layers: tuple[str, ...]) -> ChildEnd:
         """The end as a value."""
         if not self._report and reason == "exit":
             raise ChildLost(f"the supervisor ended without a report; last output: {bytes(self._tail[-500:])!r}")
@@ -164,6 +167,8 @@ class Child:
             _log.warning("processes of a child were still alive a second after they were killed")
         if report["signal"] == signal.SIGXCPU:
             reason = "cpu"  # the kernel was quicker than our look every second
+        if reason == "exit" and report["exit"] != 0 and report["peak"] > limits.memory_bytes:
+            reason = "memory"  # here too: it went over between two looks, and broke on the kernel's own limit
         return ChildEnd(
             reason=reason,
             exit_code=report["exit"],
@@ -176,6 +181,7 @@ class Child:
                 cpu_seconds=round(max(self._cpu, report["cpu"]), 3),
                 duration_seconds=round(self._clock() - self._started, 3),
             ),
+            layers=layers,
         )
 
     def close(self) -> None:
@@ -201,7 +207,7 @@ def _popen(order: Mapping[str, object], output: int, report: int) -> subprocess.
             stdin=file,
             stdout=output,
             stderr=output,
-            pass_fds=(report,),
+            pass_fds=(report, *((claim,) if isinstance(claim := order["claim"], int) else ())),
             env=environment,
             cwd="/",
         )

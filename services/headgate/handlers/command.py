@@ -70,6 +70,7 @@ class CommandHandler:
     def __init__(self, config: HandlerConfig) -> None:
         self._commands = config.commands
         self._tail_bytes = config.output_tail_bytes
+        self._hidden = config.hidden
 
     def check(self, input: Mapping[str, object]) -> None:
         """Refuse what is not on the list, and arguments where they are not allowed or too many."""
@@ -81,11 +82,14 @@ class CommandHandler:
             argv = self._argv(job.input)  # again: the list may have become shorter since the submission
         except InvalidInput as error:
             return Failed(code=Code.HANDLER_ERROR, message=str(error))
-        with desk(job.workdir) as workdir:
+        with desk(job.workdir) as place:
             end = run_child(
                 argv,
-                workdir=workdir,
-                environment={"PATH": COMMAND_PATH, "LANG": "C.UTF-8", "HOME": str(workdir), **job.environment},
+                workdir=place.folder,
+                user=place.user,
+                shown=self._commands[str(job.input["command"])].argv,
+                hidden=self._hidden,
+                environment={"PATH": COMMAND_PATH, "LANG": "C.UTF-8", "HOME": str(place.folder), **job.environment},
                 limits=job.limits,
                 cancelled=job.cancelled,
                 on_output=job.log,
@@ -131,10 +135,11 @@ def _outcome(end: ChildEnd, job: Job) -> Done | Failed:
     if failed := stopped(end, job.limits, result):
         return failed
     if end.exit_code == 0:
-        return Done(result, end.usage)
+        return Done(result, end.usage, end.layers)
     ending = (
         f"was ended by signal {end.signal} ({signal.strsignal(end.signal)})"
         if end.signal
         else f"exited with {end.exit_code}"
     )
-    return Failed(code=Code.EXIT_NONZERO, message=f"The command {ending}.", result=result, usage=end.usage)
+    message = f"The command {ending}."
+    return Failed(code=Code.EXIT_NONZERO, message=message, result=result, usage=end.usage, sandbox=end.layers)

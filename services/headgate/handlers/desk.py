@@ -1,28 +1,38 @@
-"""Where a child works: a folder that its user can really get to."""
+"""Where a child works and who it is there: a folder that its user can really get to, for all steps of a run."""
 
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+from headgate.handlers.sandbox import active_layers, open_to_all
+from headgate.handlers.users import RunUser, run_user
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The folder, and the run's user; None when the worker has no users to give."""
+
+    folder: Path
+    user: RunUser | None
 
 
 @contextmanager
-def desk(workdir: Path) -> Iterator[Path]:
-    """A folder for `run_child`: `workdir`, or a temporary one while a folder above it is closed to the child's user.
+def desk(workdir: Path) -> Iterator[Desk]:
+    """A desk for `run_child`: `workdir`, or a temporary folder while one above it is closed to the child's user.
 
-    Only a worker that is root needs the second: its children are `nobody`, who has no way through e.g. /root (0700),
-    and git insists on absolute paths. If the process dies here, the temporary folder stays until the host's cleaning.
+    Only a worker that is root needs the second: its children are other users, who have no way through e.g. /root
+    (0700), and git insists on absolute paths. If the process dies here, the temporary folder stays until the host's
+    cleaning.
     """
-    if os.geteuid() != 0 or _open_to_all(workdir):
-        yield workdir
-        return
-    with tempfile.TemporaryDirectory(prefix="headgate-desk-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
-
-
-def _open_to_all(workdir: Path) -> bool:
-    return all(parent.stat().st_mode & stat.S_IXOTH for parent in workdir.resolve().parents)
+    with ExitStack() as stack:
+        user = stack.enter_context(run_user()) if "uid" in active_layers() else None
+        if os.geteuid() != 0 or open_to_all(workdir):
+            yield Desk(workdir, user)
+            return
+        folder = tempfile.TemporaryDirectory(prefix="headgate-desk-", ignore_cleanup_errors=True)
+        yield Desk(Path(stack.enter_context(folder)), user)

@@ -31,6 +31,7 @@ class GitHandler:
 
     def __init__(self, config: HandlerConfig) -> None:
         self._roots = config.local_repos
+        self._hidden = config.hidden
 
     def check(self, input: Mapping[str, object]) -> None:
         """Refuse every URL, path and ref that is not of an allowed shape."""
@@ -40,8 +41,8 @@ class GitHandler:
         """Mirror, bundle, save. A failure of the network may be tried again, others not."""
         try:
             source = parse(job.input, self._roots)  # again: links may have changed since the submission
-            with desk(job.workdir) as workdir:
-                steps = GitSteps(job, workdir)
+            with desk(job.workdir) as place:
+                steps = GitSteps(job, place, self._hidden)
                 _mirror(source, steps)
                 return _bundle(source, steps, job)
         except InvalidInput as error:
@@ -76,7 +77,7 @@ def _bundle(source: Source, steps: GitSteps, job: Job) -> Done:
     summary.write_text(json.dumps({"url": source.url, "ref": source.ref, **facts}, indent=2) + "\n", "utf-8")
     job.save_artifact("repo.bundle", bundle, "application/x-git-bundle")
     job.save_artifact("summary.json", summary, "application/json")
-    return Done({**facts, "branches": branches[:_RESULT_BRANCHES]}, steps.usage)
+    return Done({**facts, "branches": branches[:_RESULT_BRANCHES]}, steps.usage, steps.sandbox)
 
 
 def _full_ref(name: str, steps: GitSteps) -> str:

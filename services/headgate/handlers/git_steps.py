@@ -17,6 +17,7 @@ from headgate.core.errors import Code
 from headgate.core.policy import RunLimits
 from headgate.core.run import Usage
 from headgate.handlers.command import COMMAND_PATH
+from headgate.handlers.desk import Desk
 from headgate.handlers.interface import Failed, Job
 from headgate.handlers.process import ChildEnd, run_child, stopped
 from headgate.handlers.repository import public_addresses
@@ -69,9 +70,10 @@ class StepFailed(Exception):
 class GitSteps:
     """Runs the steps in one folder and adds up what they use: each may use what those before it have left."""
 
-    def __init__(self, job: Job, workdir: Path) -> None:
-        self.workdir, self.usage = workdir, Usage()
-        self._job = job
+    def __init__(self, job: Job, place: Desk, hidden: Sequence[Path] = ()) -> None:
+        self.workdir, self.usage = place.folder, Usage()
+        self.sandbox: tuple[str, ...] = ()
+        self._job, self._user, self._hidden = job, place.user, hidden
         self._git = shutil.which("git", path=COMMAND_PATH) or "/usr/bin/git"
 
     def read_local(self, git_dir: Path, bundle: str) -> None:
@@ -115,7 +117,8 @@ class GitSteps:
 
     def failure(self, code: Code, message: str, *, retryable: bool = False) -> StepFailed:
         """The end of the attempt, to be raised, with what it has used so far."""
-        return StepFailed(Failed(code=code, message=message, retryable=retryable, usage=self.usage))
+        failed = Failed(code=code, message=message, retryable=retryable, usage=self.usage, sandbox=self.sandbox)
+        return StepFailed(failed)
 
     def _run(
         self,
@@ -129,7 +132,14 @@ class GitSteps:
         options = [part for setting in (*_SETTINGS, *settings) for part in ("-c", setting)]
         allowed = {"GIT_ALLOW_PROTOCOL": protocols}
         argv = [self._git, *options, *args]
-        return self._child(argv, allowed, as_worker=as_worker, tail_bytes=tail_bytes, on_output=on_output)
+        return self._child(
+            argv,
+            allowed,
+            as_worker=as_worker,
+            network=protocols == "https",
+            tail_bytes=tail_bytes,
+            on_output=on_output,
+        )
 
     def _child(
         self,
@@ -137,6 +147,7 @@ class GitSteps:
         environment: Mapping[str, str],
         *,
         as_worker: bool,
+        network: bool = False,
         tail_bytes: int = 16 * 1024,
         on_output: Callable[[bytes], None] = lambda _: None,
     ) -> ChildEnd:
@@ -149,8 +160,13 @@ class GitSteps:
             on_output=on_output,
             tail_bytes=tail_bytes,
             as_worker=as_worker,
+            network=network,
+            user=self._user,
+            hidden=self._hidden,
         )
         self.usage = _sum(self.usage, end.usage)
+        if not as_worker:  # what held for all the steps that ran what comes from outside
+            self.sandbox = tuple(layer for layer in self.sandbox or end.layers if layer in end.layers)
         if failed := stopped(end, self._job.limits):
             raise StepFailed(replace(failed, usage=self.usage))
         return end

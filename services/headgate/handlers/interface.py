@@ -83,6 +83,8 @@ class Done:
 
     result: Mapping[str, object]
     usage: Usage | None = None
+    sandbox: tuple[str, ...] = ()
+    """The layers around its children (`ChildEnd.layers`), told in the event of the run's end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,7 @@ class Failed:
     retryable: bool = False
     result: Mapping[str, object] | None = None
     usage: Usage | None = None
+    sandbox: tuple[str, ...] = ()
 
 
 class Handler(Protocol):
@@ -125,3 +128,5 @@ class HandlerConfig:
     local_repos: tuple[Path, ...] = ()
     """Roots below which a git run may name a local path. Empty = https only."""
     output_tail_bytes: int = 64 * 1024
+    hidden: tuple[Path, ...] = ()
+    """Folders that no child may see: where headgate keeps its own data. Other users cannot read them anyway."""

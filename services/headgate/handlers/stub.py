@@ -3,8 +3,10 @@
     worker ── supervisor (this file, run as a script) ── command ── whatever that starts
 
 The supervisor is a subreaper, so even a double-forked grandchild in its own session stays below it and is found.
-It stays root when the worker is root: the command runs as `nobody` and cannot signal it. It uses the standard library
-alone and is started with `-I -S` by its path, so neither the site-packages nor this package need be importable.
+It stays root when the worker is root: the command runs as another user and cannot signal it. Which of the layers of
+`sandbox.py` it makes, the order says; with bubblewrap that is started in between and makes some of them. It uses the
+standard library alone and is started with `-I -S` by its path, so neither the site-packages nor this package need be
+importable.
 
 If the worker dies, the kernel sends SIGTERM here (PR_SET_PDEATHSIG) and the whole tree is killed. If this process is
 killed, the kernel kills the command (same means) and the worker sees the report pipe close without a report.
@@ -13,6 +15,7 @@ killed, the kernel kills the command (same means) and the worker sees the report
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -25,6 +28,7 @@ NOBODY = 65534
 CANNOT_EXECUTE, NOT_FOUND = 126, 127
 """Exit codes of a command that could not be started, as shells have them."""
 
+_CLONE_NEWIPC, _CLONE_NEWNET = 0x08000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _WAKE = (signal.SIGTERM, signal.SIGCHLD)
 _ROUNDS, _PAUSE = 200, 0.005
@@ -86,7 +90,9 @@ def _send(pid: int, number: signal.Signals) -> None:
 def main() -> None:
     """Run the order that comes as JSON on standard input and report on the descriptor it names."""
     order = json.loads(os.fdopen(0, "rb", closefd=False).read())
-    os.set_inheritable(order["report"], False)
+    for ours in (order["report"], order.get("claim")):  # the claim on its user lasts as long as this process
+        if ours is not None:
+            os.set_inheritable(ours, False)
     signal.pthread_sigmask(signal.SIG_BLOCK, _WAKE)  # from here on they wait for sigwait: none is missed or too early
     for number in _WAKE:  # a worker may ignore them, and ignoring is inherited
         signal.signal(number, signal.SIG_DFL)
@@ -94,15 +100,17 @@ def main() -> None:
     if os.getppid() != order["worker"]:
         return  # the worker died before the line above: nobody would tell us to stop
     os.setsid()
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    if "subreaper" in order["layers"]:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     supervisor, own_memory = os.getpid(), _resident()
     command = os.fork()
     if command == 0:
         _become(order, supervisor)
     status = _watch(command)
-    gone = _end_all(supervisor)
-    os.write(order["report"], json.dumps(_report(status, gone, own_memory)).encode())
+    gone = _end_all(supervisor) if "tree_kill" in order["layers"] else _end_one(command)
+    report = _report(_unwrapped(status) if order["wrapper"] else status, gone, own_memory)
+    os.write(order["report"], json.dumps(report).encode())
 
 
 def _watch(command: int) -> int | None:
@@ -125,6 +133,18 @@ def _end_all(supervisor: int) -> bool:
         strike(supervisor)
         time.sleep(_PAUSE)
     return False
+
+
+def _end_one(command: int) -> bool:
+    """Only for tests that show what the others are good for: kill the command and nothing that it started."""
+    _send(command, signal.SIGKILL)
+    return True
+
+
+def _unwrapped(status: int | None) -> int | None:
+    """Bubblewrap tells of a signal as shells do, by the exit code 128 + its number: back to a status that says so."""
+    number = os.WEXITSTATUS(status) - 128 if status is not None and os.WIFEXITED(status) else 0
+    return number if number in signal.valid_signals() else status
 
 
 def _report(status: int | None, gone: bool, own_memory: int) -> dict[str, Any]:
@@ -150,11 +170,15 @@ def _become(order: dict[str, Any], supervisor: int) -> NoReturn:
         os.chdir(order["workdir"])
         for name, (soft, hard) in order["limits"].items():
             _limit(getattr(resource, f"RLIMIT_{name}"), soft, hard)
-        if order["nobody"]:
+        _volunteer()
+        if "netns" in order["layers"] and not order["wrapper"]:
+            _cut_network()
+        if order["user"] is not None:
             os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+            os.setgid(order["user"])
+            os.setuid(order["user"])
+        if "no_new_privs" in order["layers"]:
+            _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # after setuid, which clears it
         if os.getppid() != supervisor:
             os._exit(CANNOT_EXECUTE)
@@ -162,12 +186,43 @@ def _become(order: dict[str, Any], supervisor: int) -> NoReturn:
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)  # Python ignores some, nohup others, and ignoring is inherited
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execve(order["argv"][0], order["argv"], order["environment"])  # noqa: S606 (no shell is the point)
+        if order["wrapper"]:
+            _check_program(order["argv"][0])
+        argv = [*order["wrapper"], *order["argv"]]
+        os.execve(argv[0], argv, order["environment"])  # noqa: S606 (no shell is the point)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         name = os.path.basename(order["argv"][0])  # the tenant reads this: no paths of the host
         os.write(2, f"headgate: cannot start {name}: {reason}\n".encode(errors="replace"))
         os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else CANNOT_EXECUTE)
+
+
+def _volunteer() -> None:
+    """Should the machine run out of memory, the kernel takes the command before the worker and everybody else's."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("1000")
+    except OSError:  # no such thing in this kernel: then it has its own idea of who goes first
+        return
+
+
+def _cut_network() -> None:
+    """A network namespace with nothing in it, not even a loopback that is up. Needs root."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNET | _CLONE_NEWIPC) != 0:
+        raise OSError(ctypes.get_errno(), "a network namespace was refused")
+
+
+def _check_program(path: str) -> None:
+    """Bubblewrap does not tell its own failures from the command's, so what can be known before is asked before."""
+    os.stat(path)
+    if not os.path.isfile(path) or not os.access(path, os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if os.access(path, os.R_OK):
+        with open(path, "rb") as program:
+            start = program.read(4)
+        if start != b"\x7fELF" and start[:2] != b"#!":  # it would be given to a shell, as nobody asked for
+            raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC))
 
 
 def _limit(which: int, soft: int, hard: int) -> None:

@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 from headgate.core.errors import Unavailable
 from headgate.delivery.port import DeliveryDown
 from headgate.flow.deps import Deps
+from headgate.handlers.sandbox import known_layers
 from headgate.web.names import checked_query
 
 ALIVE, READY = "/healthz", "/readyz"
@@ -55,7 +56,7 @@ class Health:
         checked_query(request.query_params.multi_items(), ())
         up = dict(zip(self._checks, await asyncio.gather(*map(self._up, self._checks)), strict=True))
         checks = {name: "ok" if fine else "down" for name, fine in up.items()}
-        facts = {"checks": checks}
+        facts = {"checks": checks, "sandbox": known_layers()}
         if all(up.values()):
             return JSONResponse({"status": "ready", **facts}, headers=_HEADERS)
         return JSONResponse({"status": "unready", **facts}, 503, {**_HEADERS, "Retry-After": str(RETRY_SECONDS)})
