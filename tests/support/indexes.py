@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Indexes:
     exempt: frozenset[tuple[str, str]]
 
 
+@cache
 def declared() -> Indexes:
     """What infra makes."""
     data: Any = yaml.safe_load(INDEX_FILE.read_text("utf-8"))
