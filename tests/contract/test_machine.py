@@ -47,7 +47,7 @@ def test_no_order_of_events_breaks_a_promise_on_firestore(firestore_emulator: st
         def open_backend(self) -> Backend:
             return FirestorePlace(f"machine-{uuid.uuid4().hex[:12]}", firestore_emulator).open()
 
-    run_state_machine_as_test(OnFirestore, settings=budget(6, 25, shrink=False))
+    run_state_machine_as_test(OnFirestore, settings=budget(5, 25, shrink=False))
 
 
 @pytest.mark.timeout(240)
