@@ -206,6 +206,7 @@ class Committer:
                 self._breaker.answered()
             except (Conflict, Torn):
                 trouble_since = None
+                self._breaker.answered()  # a conflict is an answer too
                 self._pause(group.attempt)
                 groups.extend(group.halves())
             except (Outage, Ambiguous) as problem:
