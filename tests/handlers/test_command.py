@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
 from headgate.core.policy import RunLimits
 from headgate.core.run import RunState
-from headgate.handlers.command import CommandHandler, default_commands, load_commands
+from headgate.handlers.command import CommandHandler, default_commands
 from headgate.handlers.interface import CommandSpec, Done, Failed, HandlerConfig, InvalidInput
 
 SHELL = {
@@ -137,42 +134,3 @@ def test_refused(handler, make_job, input, field):
     failed = handler.run(make_job(input))  # a run that was submitted before the list changed
     assert isinstance(failed, Failed)
     assert failed.code == "HANDLER_ERROR"
-
-
-def test_load_commands(tmp_path: Path):
-    file = tmp_path / "commands.json"
-    file.write_text('{"report": {"argv": ["/bin/echo", "report"], "args": false}, "any": {"argv": ["/bin/echo"]}}')
-    assert load_commands(file) == {
-        "report": CommandSpec(argv=("/bin/echo", "report"), args=False),
-        "any": CommandSpec(argv=("/bin/echo",), args=True),
-    }
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        ("{", "is not JSON"),
-        ("[]", "must be an object"),
-        ({"../x": {"argv": ["/bin/echo"]}}, "'../x': is no name"),
-        ({"x": []}, "'x': it must look like"),
-        ({"x": {"argv": ["/bin/echo"], "user": "root"}}, "with nothing else"),
-        ({"x": {}}, "'argv' must be a list"),
-        ({"x": {"argv": []}}, "'argv' must be a list"),
-        ({"x": {"argv": "echo"}}, "'argv' must be a list"),
-        ({"x": {"argv": ["/bin/echo", 1]}}, "'argv' must be a list"),
-        ({"x": {"argv": ["echo"]}}, "absolute path"),
-        ({"x": {"argv": ["/no/such/program"]}}, "absolute path"),
-        ({"x": {"argv": ["/bin/echo"], "args": "yes"}}, "'args' must be true"),
-    ],
-)
-def test_load_commands_names_file_key_and_remedy(tmp_path: Path, content, problem):
-    file = tmp_path / "commands.json"
-    file.write_text(content if isinstance(content, str) else json.dumps(content))
-    with pytest.raises(ValueError, match=r"commands\.json") as refused:
-        load_commands(file)
-    assert problem in str(refused.value)
-
-
-def test_load_commands_without_a_file(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"nothing\.json: cannot be read"):
-        load_commands(tmp_path / "nothing.json")

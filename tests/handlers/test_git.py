@@ -32,12 +32,15 @@ def test_a_local_repository(git, mirror, repo: Path, artifacts: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(("ref", "commit"), [("main", "main"), ("feature/x", "feature/x"), ("v1", "v1")])
-def test_one_ref(git, mirror, repo: Path, artifacts: Path, ref: str, commit: str):
+def test_one_ref(git, mirror, repo: Path, artifacts: Path, tmp_path: Path, ref: str, commit: str):
     done = mirror(repo, ref)
     assert isinstance(done, Done), done
     assert done.result["head"] == git(repo, "rev-parse", commit)
     heads = git(artifacts, "bundle", "list-heads", "repo.bundle").splitlines()
-    assert [line.split()[1].rpartition(ref)[1] for line in heads] == [ref]
+    assert sorted(line.split()[1].rpartition("/")[2] for line in heads) == sorted(["HEAD", ref.rpartition("/")[2]])
+    git(tmp_path, "clone", "--quiet", str(artifacts / "repo.bundle"), "again")
+    assert git(tmp_path / "again", "rev-parse", "HEAD") == done.result["head"]
+    assert (tmp_path / "again" / "file").exists()
 
 
 def test_a_bare_repository(git, mirror, repo: Path, root: Path):

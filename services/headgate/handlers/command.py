@@ -5,12 +5,9 @@ What a tenant sends is a *name*; what runs is the argv that the operator wrote f
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 import signal
 from collections.abc import Mapping
-from pathlib import Path
 
 from headgate.core.errors import Code
 from headgate.handlers.desk import desk
@@ -21,42 +18,12 @@ COMMAND_PATH = "/usr/local/bin:/usr/bin:/bin"
 MAX_ARGS, MAX_ARG_LENGTH = 64, 4096
 
 _DEFAULTS = ("echo", "sleep", "true", "false")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-_SHAPE = 'it must look like {"argv": ["/usr/bin/python3", "/opt/report.py"], "args": true}'
 
 
 def default_commands() -> dict[str, CommandSpec]:
     """The harmless list of embedded mode: those of echo, sleep, true and false that this host has."""
     found = {name: shutil.which(name, path=COMMAND_PATH) for name in _DEFAULTS}
     return {name: CommandSpec(argv=(path,)) for name, path in found.items() if path}
-
-
-def load_commands(path: Path) -> dict[str, CommandSpec]:
-    """The operator's list from its JSON file. Raises ValueError that names the file, the key and the remedy."""
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}): name a readable JSON file") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: is not JSON ({error}): mend it there") from error
-    if not isinstance(document, dict):
-        raise ValueError(f"{path}: must be an object of commands, each a name and what it runs: {_SHAPE}")
-    return {name: _spec(f"{path}: {name!r}", name, value) for name, value in document.items()}
-
-
-def _spec(where: str, name: str, value: object) -> CommandSpec:
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{where}: is no name for a command: use letters, digits, '.', '_' and '-', at most 64")
-    if not isinstance(value, dict) or not value.keys() <= {"argv", "args"}:
-        raise ValueError(f"{where}: {_SHAPE}, with nothing else")
-    argv, args = value.get("argv"), value.get("args", True)
-    if not isinstance(argv, list) or not argv or not all(isinstance(part, str) and "\0" not in part for part in argv):
-        raise ValueError(f"{where}: 'argv' must be a list of strings, at least the program: {_SHAPE}")
-    if not Path(argv[0]).is_absolute() or not Path(argv[0]).is_file():
-        raise ValueError(f"{where}: 'argv' starts with {argv[0]!r}: give the absolute path of a program on this host")
-    if not isinstance(args, bool):
-        raise ValueError(f"{where}: 'args' must be true (a run may add arguments) or false")
-    return CommandSpec(argv=tuple(argv), args=args)
 
 
 class CommandHandler:

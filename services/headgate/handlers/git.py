@@ -70,7 +70,7 @@ def _bundle(source: Source, steps: GitSteps, job: Job) -> Done:
         raise steps.failure(Code.HANDLER_ERROR, "The repository is empty: push a commit, then run it again.")
     ref = _full_ref(source.ref, steps) if source.ref else None
     head = steps.lines(_MIRROR, "rev-parse", "--verify", "--quiet", f"{ref or 'HEAD'}^{{commit}}")
-    steps.git(_MIRROR, "bundle", "create", "--quiet", "repo.bundle", ref or "--all")
+    steps.git(_MIRROR, "bundle", "create", "--quiet", "repo.bundle", *(_only(ref, head, steps) if ref else ("--all",)))
     bundle, summary = steps.workdir / "repo.bundle", steps.workdir / "summary.json"
     facts = {"head": head[0] if head else None, "branches": branches, "bytes": bundle.lstat().st_size}
     summary.unlink(missing_ok=True)  # the folder was the child's: never write through a link that it left
@@ -78,6 +78,15 @@ def _bundle(source: Source, steps: GitSteps, job: Job) -> Done:
     job.save_artifact("repo.bundle", bundle, "application/x-git-bundle")
     job.save_artifact("summary.json", summary, "application/json")
     return Done({**facts, "branches": branches[:_RESULT_BRANCHES]}, steps.usage, steps.sandbox)
+
+
+def _only(ref: str, head: list[str], steps: GitSteps) -> tuple[str, str]:
+    """What to bundle of one ref: with a HEAD at it, so that a clone of the bundle checks it out."""
+    if ref.startswith("refs/heads/"):
+        steps.git(_MIRROR, "symbolic-ref", "HEAD", ref)
+    else:
+        steps.git(_MIRROR, "update-ref", "--no-deref", "HEAD", *head)
+    return "HEAD", ref
 
 
 def _full_ref(name: str, steps: GitSteps) -> str:
