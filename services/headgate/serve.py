@@ -88,14 +88,15 @@ def serve(settings: Settings) -> int:
     """
     with contextlib.ExitStack() as stack:
         try:
+            if not stack.enter_context(only_server(settings.data)):
+                print(
+                    f"Another headgate is running on {settings.data}: stop it, or set HEADGATE_DATA.", file=sys.stderr
+                )
+                return 1
             listener = stack.enter_context(_listener(settings))
-            alone = stack.enter_context(only_server(settings.data))
         except SettingsError as error:
             print(error, file=sys.stderr)
             return 2
-        if not alone:
-            print(f"Another headgate is running on {settings.data}: stop it, or set HEADGATE_DATA.", file=sys.stderr)
-            return 1
         system = wiring.build(settings)
         try:
             first = _prepare(system)
@@ -107,7 +108,7 @@ def serve(settings: Settings) -> int:
 
 
 def _listener(settings: Settings) -> socket.socket:
-    """The port, taken before anything else is touched. Raises SettingsError naming the setting and the remedy."""
+    """The port, taken before the store is touched. Raises SettingsError naming the setting and the remedy."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
             0

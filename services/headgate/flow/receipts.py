@@ -123,5 +123,7 @@ def _binding(decision: Decision, tenant: Tenant) -> str | None:
     if isinstance(decision, Wait):
         return decision.blocked_by
     if isinstance(decision, Refuse):
-        return decision.scope or (full_name(tenant.id, TENANT) if decision.code is Code.PLAN_LIMIT_CONCURRENCY else None)
+        return decision.scope or (
+            full_name(tenant.id, TENANT) if decision.code is Code.PLAN_LIMIT_CONCURRENCY else None
+        )
     return None
