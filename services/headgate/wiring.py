@@ -35,8 +35,6 @@ from headgate.store.sqlite import open_sqlite
 from headgate.telemetry.logs import logging_to_stderr
 from headgate.telemetry.port import Telemetry
 
-EMBEDDED_WORKER = "embedded:"
-
 
 @dataclass(frozen=True, kw_only=True)
 class System:

@@ -15,8 +15,7 @@ from headgate.core.wide import Shard
 from headgate.flow import fleet, invariants, pause, sweep
 from headgate.handlers.interface import Done
 from headgate.store.documents import AuditRecord, where
-from headgate.verify.crash_scene import LEASE_SECONDS, SWEEP_SECONDS, World, keyed, rounds
-from headgate.wiring import EMBEDDED_WORKER
+from headgate.verify.crash_scene import LEASE_SECONDS, SWEEP_SECONDS, WORKER, World, keyed, rounds
 
 Told = Sequence[Mapping[str, Any]]
 
@@ -44,7 +43,7 @@ def recover(world: World, told: Told, how: str) -> None:
     """Bring everything to its end and tell what is wrong, as `finding=…`; a process that dies here is started again."""
     if how == RECLAIM:
         with world.points.step("reclaim"):
-            sweep.reclaim(world.deps, world.dispatcher, EMBEDDED_WORKER)
+            sweep.reclaim(world.deps, world.dispatcher, WORKER)
     world.deps.timing.sleep(LEASE_SECONDS + SWEEP_SECONDS)
     world.sweep()
     findings = list(_still_held(world))

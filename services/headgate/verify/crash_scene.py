@@ -38,7 +38,6 @@ from headgate.verify.crash_points import (
     Transactionless,
 )
 from headgate.verify.places import KINDS, Anything, NoArtifacts, Silence
-from headgate.wiring import EMBEDDED_WORKER
 
 LEASE_SECONDS = 0.3
 SWEEP_SECONDS = 0.2
@@ -65,6 +64,9 @@ MUTANTS = (NO_TRANSACTION,)
 
 Tell = Callable[..., None]
 """Says something to the watcher, as `name=value`; it is heard even if the process dies right after."""
+
+WORKER = "scene:"
+"""Prefix of the workers' names: at a start all of them are those of dead processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +151,7 @@ class World:
                 return None
             message = self.waiting.popleft()
             with self.points.step("claim"):
-                run = work.claim(self.deps, message.run_id, message.fence, f"{EMBEDDED_WORKER}{self.name}")
+                run = work.claim(self.deps, message.run_id, message.fence, f"{WORKER}{self.name}")
             if run is not None:
                 return run
 

@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from hashlib import sha256
@@ -66,8 +67,12 @@ def histories(schedule: Schedule, ground: Ground, processes: int = PROCESSES) ->
         yield from map(one, schedule.seeds)
         return
     # spawn: a forked child would inherit threads' locks and gRPC's channels.
-    with multiprocessing.get_context("spawn").Pool(workers, initializer=_leave_interrupts_to_the_parent) as pool:
-        yield from pool.imap(one, schedule.seeds, chunksize=4 if len(schedule.seeds) > 40 else 1)
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_leave_interrupts_to_the_parent)
+    try:
+        yield from pool.map(one, schedule.seeds, chunksize=4 if len(schedule.seeds) > 40 else 1)
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever stops reading waits for the histories under way, no more
 
 
 def _leave_interrupts_to_the_parent() -> None:
