@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from headgate.core.errors import Code
 from headgate.core.plans import concurrency_reason
@@ -92,7 +91,6 @@ class Refuse:
 
 
 Decision = Admit | Wait | Refuse
-Outcome = Literal["admit", "queue", "refuse"]
 
 
 def decide(request: Request, view: View, policy: Policy) -> Decision:
