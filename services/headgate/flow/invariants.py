@@ -15,7 +15,7 @@ disappears, what is really wrong stays.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from headgate.core import tenant as tenants
@@ -26,7 +26,7 @@ from headgate.core.scopes import LINE, SYSTEM, TENANT, full_name, kind_scope
 from headgate.core.tenant import Tenant
 from headgate.core.wide import Control, Shard
 from headgate.flow.deps import Deps
-from headgate.store.documents import D, IdempotencyRecord, UserLine, where
+from headgate.store.documents import IdempotencyRecord, UserLine, where
 
 PAGE = 500
 LOOKS = 3
@@ -236,24 +236,12 @@ def _acknowledged(deps: Deps) -> Iterator[Violation]:
 
 
 def _read(deps: Deps) -> Books:
-    live = [run for state in sorted(LIVE) for run in _all(deps, Run, ("state", "==", state))]
+    live = [run for state in sorted(LIVE) for run in deps.store.every(Run, ("state", "==", state))]
     return Books(
-        tenants={tenant.id: tenant for tenant in _all(deps, Tenant)},
+        tenants={tenant.id: tenant for tenant in deps.store.every(Tenant)},
         live=live,
-        lanes=_all(deps, Lane),
-        controls={control.id: control for control in _all(deps, Control)},
-        shards=_all(deps, Shard),
-        users=_all(deps, UserLine),
+        lanes=list(deps.store.every(Lane)),
+        controls={control.id: control for control in list(deps.store.every(Control))},
+        shards=list(deps.store.every(Shard)),
+        users=list(deps.store.every(UserLine)),
     )
-
-
-def _all(deps: Deps, cls: type[D], *conditions: tuple[str, str, object]) -> list[D]:
-    """Every document that meets the conditions, by id, page by page."""
-    found: list[D] = []
-    last: Callable[[D], str] = lambda document: document.id  # type: ignore[attr-defined]  # noqa: E731 - every document has one
-    while True:
-        after = (last(found[-1]),) if found else None
-        page = deps.store.query(cls, where(cls, *conditions, limit=PAGE, after=after))
-        found += page
-        if len(page) < PAGE:
-            return found

@@ -172,22 +172,12 @@ def held_scopes(deps: Deps) -> list[HeldScope]:
         holders = {run: since for shard in shards for run, since in shard.holders.items()}
         if not control.id.startswith("line:"):
             scopes[control.id] = HeldScope(scope=control.id, limit=control.cap, used=len(holders), holders=holders)
-    for tenant in _all_tenants(deps):
+    for tenant in deps.store.every(Tenant):
         for local in (TENANT, *sorted({s for h in tenant.holders.values() for s in h.scopes})):
             held = {run: h.since for run, h in tenant.holders.items() if local == TENANT or local in h.scopes}
             name = full_name(tenant.id, local)
             scopes[name] = HeldScope(scope=name, limit=limit(tenant, local), used=len(held), holders=held)
     return list(scopes.values())
-
-
-def _all_tenants(deps: Deps) -> list[Tenant]:
-    tenants: list[Tenant] = []
-    while True:
-        after = (tenants[-1].id,) if tenants else None
-        page = deps.store.query(Tenant, where(Tenant, limit=200, after=after))
-        tenants += page
-        if len(page) < 200:
-            return tenants
 
 
 # --- places in line

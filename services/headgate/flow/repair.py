@@ -7,7 +7,7 @@ middle leaves some mended and some not: the next repair goes on. What a run itse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from headgate.core import lane as lanes
@@ -25,10 +25,8 @@ from headgate.flow.dispatch import Dispatcher
 from headgate.flow.fleet import deal_all
 from headgate.flow.invariants import Books, places, tenant_violations
 from headgate.flow.ledger import Ledger, any_shard
-from headgate.store.documents import D, UserLine, where
+from headgate.store.documents import UserLine, where
 from headgate.store.transaction import Tx
-
-PAGE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +43,13 @@ def repair(deps: Deps, dispatcher: Dispatcher, why: audit.Reason) -> tuple[Repai
     each commit has an audit record of its own. Ends with a dispatch, for what may start now."""
     repaired: list[Repair] = []
     settling: set[str] = set()
-    for shard in _all(deps, Shard):
+    for shard in deps.store.every(Shard):
         for run_id in shard.holders:
             stray = _Stray(deps, shard, run_id, replace(why, id=deps.ids.new("aud")))
             if stray.suspected():
                 repaired += deps.store.transact(stray.body, f"shard:{shard.id}")
                 settling.add(shard.scope)
-    for tenant in _all(deps, Tenant):
+    for tenant in deps.store.every(Tenant):
         mending = _Mending(deps, tenant.id, replace(why, id=deps.ids.new("aud")))
         repaired += deps.store.transact(mending.body, tenant.id)
     deal_all(deps, settling)
@@ -211,15 +209,3 @@ def _right(tenant: Tenant, lane: Lane, heads: Mapping[str, int]) -> Lane:
 def _visible(tenant: Tenant) -> dict[str, object]:
     counts = {"waiting": tenant.waiting, "ready": dict(tenant.ready)}
     return {"holders": sorted(tenant.holders), **counts, "parked": {k: dict(v) for k, v in tenant.parked.items()}}
-
-
-def _all(deps: Deps, cls: type[D]) -> Iterator[D]:
-    """Every document, page by page, by id."""
-    identity: Callable[[D], str] = lambda document: document.id  # type: ignore[attr-defined]  # noqa: E731 - every document has one
-    after: tuple[object, ...] | None = None
-    while True:
-        page = deps.store.query(cls, where(cls, limit=PAGE, after=after))
-        yield from page
-        if len(page) < PAGE:
-            return
-        after = (identity(page[-1]),)

@@ -165,7 +165,7 @@ def _expire(deps: Deps, run: Run) -> None:
 def _gates(deps: Deps, dispatcher: Dispatcher, now: int) -> int:
     """Pauses: end those whose time is over, finish those that a dead process left half-way."""
     count = 0
-    for tenant in _tenants(deps):
+    for tenant in deps.store.every(Tenant):
         for scope, gate in tenant.gates.items():
             if gate.until is not None and gate.until <= now:
                 why = audit.Reason(id=deps.ids.new("aud"), actor="system:sweep", reason="the pause's time is over")
@@ -175,16 +175,6 @@ def _gates(deps: Deps, dispatcher: Dispatcher, now: int) -> int:
                 finish_pause(deps, tenant.id, scope, gate.id)
                 count += 1
     return count
-
-
-def _tenants(deps: Deps) -> Iterator[Tenant]:
-    after: tuple[object, ...] | None = None
-    while True:
-        page = deps.store.query(Tenant, where(Tenant, limit=PAGE, after=after))
-        yield from page
-        if len(page) < PAGE:
-            return
-        after = (page[-1].id,)
 
 
 def _controls(deps: Deps) -> int:

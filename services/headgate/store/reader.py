@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from headgate.core.errors import Unavailable
 from headgate.store.breaker import Breaker
 from headgate.store.committer import Budget, Committer, Signal, Timing
-from headgate.store.documents import D, collection_of, from_raw
+from headgate.store.documents import D, collection_of, from_raw, where
 from headgate.store.port import Ambiguous, Backend, Key, Outage, Query, Write
 from headgate.store.transaction import Hint, Tx
 
 T = TypeVar("T")
+
+PAGE = 500
 
 
 class Reader:
@@ -43,6 +45,17 @@ class Reader:
         """What matches, to be adopted by a transaction."""
         found = self._patiently(lambda timeout: self._backend.query(query, timeout)).found
         return [Hint(from_raw(cls, f.raw), f) for f in found if f.raw is not None]
+
+    def every(self, cls: type[D], *conditions: tuple[str, str, object]) -> Iterator[D]:
+        """Every document that meets the conditions, by id, page by page."""
+        after: tuple[str, ...] | None = None
+        while True:
+            page = self.hints(cls, where(cls, *conditions, limit=PAGE, after=after))
+            for hint in page:
+                yield hint.value
+            if len(page) < PAGE:
+                return
+            after = (page[-1].found.key.id,)
 
     def count(self, query: Query) -> int:
         """How many match."""
