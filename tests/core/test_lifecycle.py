@@ -138,7 +138,8 @@ def test_a_retry_counts_the_attempt_and_waits_out_its_moment() -> None:
     assert (after.attempt, after.delayed, after.not_before, after.queued_at) == (2, True, NOW + 2_000, NOW)
     assert after.waiting is None  # the question went with the attempt that asked it
     assert after.events[-1].data == {
-        "state": "queued", "attempt": 2, "reason": "retry", "error": {"code": "WORKER_LOST", "message": "gone"}
+        "state": "queued", "attempt": 2, "fence": after.fence, "reason": "retry",
+        "error": {"code": "WORKER_LOST", "message": "gone"},
     }  # fmt: skip
 
 
@@ -182,7 +183,7 @@ def test_a_new_run_is_queued_or_pending(state: RunState) -> None:
         return
     event = created(a_run(state=state), NOW).events[0]
     assert (event.seq, event.at, event.type) == (1, NOW, f"run.{state}")
-    assert event.data == {"state": state, "attempt": 1}
+    assert event.data == {"state": state, "attempt": 1, "fence": 0}
 
 
 @pytest.mark.parametrize(("change", "state", "to"), sorted(EDGES))

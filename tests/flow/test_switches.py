@@ -60,11 +60,15 @@ def test_a_pause_ends_by_itself(world: World) -> None:
     assert world.state(run) == "pending"
 
 
-def test_the_sweep_ends_a_pause_that_a_dead_process_began(world: World) -> None:
-    from headgate.core.tenant import Gate
+def test_the_sweep_ends_a_pause_that_a_dead_process_began(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*args: object) -> None:
+        raise KeyboardInterrupt
 
     run = world.accepted()
-    world.set_tenant("acme", gates={"tenant": Gate(id="aud_x", state="pausing")})
+    monkeypatch.setattr(pause, "finish_pause", dies)
+    with pytest.raises(KeyboardInterrupt):
+        pause.pause(world.deps, world.dispatcher, "acme", Pause(), world.why())
+    assert world.tenant().gates["tenant"].state == "pausing"
     sweep.sweep(world.deps, world.dispatcher)
     assert world.state(run) == "queued"
     assert world.tenant().gates["tenant"].state == "paused"

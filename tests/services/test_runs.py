@@ -152,7 +152,7 @@ def test_events_as_json(api: Api) -> None:
     rest = api.get(f"/tenants/acme/runs/{run_id}/events?after=1").json()
 
     assert [(e["seq"], e["type"]) for e in found["items"]] == [(1, "run.pending"), (2, "run.finished")]
-    assert found["items"][1]["data"] == {"state": "cancelled", "attempt": 1}
+    assert found["items"][1]["data"] == {"state": "cancelled", "attempt": 1, "fence": 1}
     assert found["nextCursor"] is None
     assert rest["items"] == found["items"][1:]
     assert api.get(f"/tenants/acme/runs/{run_id}/events?after=-1").json()["field"] == "after"

@@ -217,7 +217,7 @@ class World:
 
         def body(tx: Any) -> None:
             ledger = Ledger.open(tx, tenant, self.deps.policy)
-            ledger.tenant = replace(ledger.tenant, **fields)
+            ledger.tenant = replace(ledger.tenant, capped_at=tx.now, **fields)
             ledger.touched += list(ledger.tenant.parked)
             ledger.close()
 

@@ -126,7 +126,7 @@ def _event_type(change: Change, run: Run) -> str:
 
 
 def _event_data(change: Change, run: Run) -> dict[str, object]:
-    data: dict[str, object] = {"state": str(run.state), "attempt": run.attempt}
+    data: dict[str, object] = {"state": str(run.state), "attempt": run.attempt, "fence": run.fence}
     if run.state is S.QUEUED:
         data["reason"] = str(change)
     if run.error is not None and (change is Change.RETRY or run.state in TERMINAL):
@@ -137,5 +137,5 @@ def _event_data(change: Change, run: Run) -> dict[str, object]:
 def with_event(run: Run, now: int, kind: str, **data: object) -> Run:
     """The run with one more event; its number is the run's next."""
     seq = run.event_seq + 1
-    facts = data or {"state": str(run.state), "attempt": run.attempt}
+    facts = data or {"state": str(run.state), "attempt": run.attempt, "fence": run.fence}
     return replace(run, event_seq=seq, events=(*run.events, Event(seq=seq, at=now, type=kind, data=facts)))

@@ -51,6 +51,8 @@ class Tenant:
     defaults: Mapping[str, int | None] = field(default_factory=dict)
     base: Mapping[str, int] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
+    capped_at: int = 0
+    """When a cap of it was last changed (ms): more held than a cap is right only for runs that started before."""
     on_limit: str | None = None
     month: str = ""
     month_runs: int = 0

@@ -117,7 +117,7 @@ def _apply_policy(deps: Deps, tenant_id: str) -> None:
         after = _with_policy(ledger.tenant, deps.policy)
         if after == ledger.tenant:
             return
-        ledger.tenant = after
+        ledger.tenant = replace(after, capped_at=tx.now)
         ledger.touched += list(after.parked)  # whatever limit was lifted wakes who waited for it
         ledger.close()
 
