@@ -1,5 +1,7 @@
 """headgate audit: the report as it is told, and how it ends."""
 
+import json
+
 import pytest
 
 from tests.cli.standin import Answer
@@ -42,3 +44,34 @@ def test_usage(cli, server, demo, words):
 def test_what_cannot_be_repaired_fails(cli, server, demo):
     server.says(Answer(document=CLEAN | {"violations": [LEAK], "repaired": ["x: y (aud_1)"]}))
     assert cli("audit", "--repair", "--reason", "r").code == 1
+
+
+def line(seq: int, state: str, run: str = "run_1") -> str:
+    data = {"state": state, "fence": seq // 2}
+    facts = {
+        "runId": run,
+        "tenantId": "acme",
+        "seq": seq,
+        "at": "2026-07-01T12:00:00.000Z",
+        "type": "run.x",
+        "data": data,
+    }
+    return json.dumps(facts) + "\n"
+
+
+def test_a_recorded_log_is_checked_without_a_server(cli, tmp_path):
+    log = tmp_path / "events.jsonl"
+    log.write_text(line(1, "queued") + line(2, "pending") + line(1, "pending", "run_2"))
+    assert cli("audit", "--log", str(log)).out == "0 violations in 3 events, 2 runs\n"
+    over = cli("--json", "audit", "--log", str(log), "--cap", "tenant:acme=1")
+    assert (over.code, over.document["violations"][0]["invariant"]) == (1, "I1")
+    log.write_text(line(1, "queued") + line(2, "completed"))
+    assert cli("--json", "audit", "--log", str(log)).document["violations"][0]["invariant"] == "I6"
+
+
+@pytest.mark.parametrize("words", [("--cap", "system"), ("--repair", "--reason", "r"), ()])
+def test_a_log_that_cannot_be_read_is_wrong_usage(cli, tmp_path, words):
+    log = tmp_path / "events.jsonl"
+    log.write_text(line(1, "queued") if words else '{"runId": 1}')
+    assert cli("audit", "--log", str(log), *words).code == 2
+    assert cli("audit", "--cap", "system=1").code == 2
