@@ -18,7 +18,7 @@ from headgate.core.policy import LineBounds, OnLimit, Policy
 from headgate.core.run import TERMINAL, Run, RunState
 from headgate.core.scopes import TENANT
 from headgate.delivery.port import Message
-from headgate.flow import cancel, fleet, invariants, pause, sweep, work
+from headgate.flow import cancel, dead_letters, fleet, invariants, pause, sweep, work
 from headgate.flow.submit import Accepted
 from headgate.handlers.interface import Done, Failed
 from headgate.store.port import Backend
@@ -160,8 +160,9 @@ class Machine(RuleBasedStateMachine):
         else:
             message = self._message(which)
             before = self.picture.runs[message.run_id]
-            ended = work.dead_letter(self.deps, self.dispatcher, message.run_id, message.fence)
-            assert (ended is not None) == self._waits_for(message, before)
+            waited = self._waits_for(message, before)
+            dead_letters.bury(self.deps, self.dispatcher, message, "")
+            assert (self.picture.runs[message.run_id].state != before.state) == waited
 
     # --- workers, also late and doubled ones
 

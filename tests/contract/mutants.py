@@ -107,8 +107,8 @@ def a_release_deals_nothing(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def a_release_starts_nobody(patch: pytest.MonkeyPatch) -> None:
-    settle, quiet = work._settle, type("Quiet", (), {"dispatch": lambda self: {}})()
-    patch.setattr(work, "_settle", lambda deps, dispatcher, run, body: settle(deps, quiet, run, body))
+    settle, quiet = work.settle, type("Quiet", (), {"dispatch": lambda self: {}})()
+    patch.setattr(work, "settle", lambda deps, dispatcher, after, settling: settle(deps, quiet, after, settling))
 
 
 @mutant

@@ -8,14 +8,14 @@ import pytest
 
 from headgate.core.policy import Policy, Retention
 from headgate.core.run import Artifact, Run
-from headgate.flow import retention, sweep, work
+from headgate.flow import dead_letters, retention, sweep, work
 from headgate.handlers.interface import Done
-from headgate.store.documents import EventChunk, IdempotencyRecord, LogChunk, ReceiptRecord, to_raw, where
+from headgate.store.documents import DeadLetter, EventChunk, IdempotencyRecord, LogChunk, ReceiptRecord, to_raw, where
 from headgate.store.port import Key, Put
 from tests.support.world import START, World
 
 DAY = 24 * 3600.0
-KEPT = {IdempotencyRecord: 1, ReceiptRecord: 7, LogChunk: 30, EventChunk: 30, Run: 90}
+KEPT = {IdempotencyRecord: 1, ReceiptRecord: 7, LogChunk: 30, EventChunk: 30, DeadLetter: 30, Run: 90}
 
 
 def counts(world: World) -> dict[type, int]:
@@ -30,6 +30,7 @@ def one_of_each(world: World) -> World:
     for _ in range(5):
         world.accepted()
     world.refused()
+    dead_letters.quarantine(world.deps, "dl_1", "{", "no JSON")
     chunk = EventChunk(id="e", run=run.id, seq=1, events=(), expire_at=world.clock.ms + 30 * round(DAY) * 1000)
     world.deps.store.transact(lambda tx: tx.create(chunk), "e")
     return world

@@ -110,20 +110,6 @@ def test_a_worker_that_stops_hands_its_run_back_unused(world: World) -> None:
     assert run.fence > claimed.fence
 
 
-def test_a_dead_letter_ends_only_what_still_waits_for_it(world: World) -> None:
-    run, other = world.accepted(), world.accepted()
-    ended = work.dead_letter(world.deps, world.dispatcher, run.id, run.fence)
-    assert ended is not None
-    assert ended.error is not None
-    assert ended.error.code == "DEAD_LETTERED"
-    assert run.id not in world.tenant().holders
-    assert work.dead_letter(world.deps, world.dispatcher, run.id, run.fence) is None
-    world.finish(other)
-    assert work.dead_letter(world.deps, world.dispatcher, other.id, other.fence) is None
-    assert world.state(other) == "completed"
-    assert work.dead_letter(world.deps, world.dispatcher, "run_unknown", 0) is None
-
-
 @pytest.mark.parametrize("reach", ["queued", "pending", "running", "completed"])
 def test_cancel_works_in_every_state(world: World, reach: str) -> None:
     if reach == "queued":

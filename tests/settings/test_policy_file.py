@@ -91,8 +91,9 @@ def test_the_defaults_are_the_numbers_of_the_specification():
     assert (lasting.lease_seconds, lasting.heartbeat_seconds, lasting.max_attempts) == (30, 10, 3)
     assert (lasting.backoff_min_seconds, lasting.backoff_max_seconds) == (2, 60)
     assert (lasting.start_deadline_seconds, lasting.input_grace_seconds) == (24 * 3600, 60)
+    assert (lasting.publish_grace_seconds, lasting.max_publishes) == (10, 10)
     kept = policy.retention
-    assert (kept.runs, kept.events, kept.receipts, kept.idempotency_keys) == (90, 30, 7, 1)
+    assert (kept.runs, kept.events, kept.receipts, kept.idempotency_keys, kept.dead_letters) == (90, 30, 7, 1, 30)
     limits = policy.plan("pro").run_limits
     assert (limits.memory_bytes, limits.cpu_cores, limits.duration_seconds) == (512 * 1024**2, 2, 300)
     pressure = policy.pressure

@@ -58,6 +58,7 @@ def executions(draw: st.DrawFn) -> Execution:
         lease_seconds=lease,
         heartbeat_seconds=heartbeat,
         max_attempts=draw(st.integers(1, 100)),
+        max_publishes=draw(st.integers(1, 30)),
         backoff_min_seconds=least,
         backoff_max_seconds=most,
         start_deadline_seconds=draw(seconds),
@@ -109,7 +110,9 @@ def policies(draw: st.DrawFn) -> Policy:
         retry_after_full=draw(st.integers(1, 86_400)),
         retry_after_paused=draw(st.integers(1, 86_400)),
         execution=draw(executions()),
-        retention=draw(st.builds(Retention, runs=days, events=days, receipts=days, idempotency_keys=days)),
+        retention=draw(
+            st.builds(Retention, runs=days, events=days, receipts=days, idempotency_keys=days, dead_letters=days)
+        ),
         github=rate,
         pressure=draw(pressures()),
         provider_calls=draw(some),

@@ -23,6 +23,12 @@ def may_retry(run: Run) -> bool:
     return run.attempt < run.max_attempts
 
 
+def publish_wait_ms(publishes: int, policy: Execution) -> int:
+    """How long a message that was sent so often may take before it is sent again: doubling, so that who is slow to take
+    what was promised is not drowned in copies."""
+    return round(1000 * policy.publish_grace_seconds * 2.0 ** (publishes - 1))
+
+
 def backoff_ms(attempt: int, policy: Execution, jitter: float) -> int:
     """How long to wait before attempt + 1: exponential with full jitter (`jitter` in 0..1), never under the minimum / 2.
 

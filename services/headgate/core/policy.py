@@ -100,7 +100,9 @@ class Execution:
     start_deadline_seconds: float = 24 * 3600.0
     input_grace_seconds: float = 60.0
     publish_grace_seconds: float = 10.0
-    """How long a pending run's message may take before the sweep publishes it again."""
+    """How long a pending run's message may take before the sweep publishes it again; twice as long each time."""
+    max_publishes: int = 10
+    """So often a pending run's message is published before the run is given up: about 3 hours with the defaults."""
     expected_seconds: float = 10.0
     """What a run is expected to take until it has ended: the estimate in the fair order."""
     log_bytes: int = 1024 * 1024
@@ -114,6 +116,7 @@ class Retention:
     events: int = 30
     receipts: int = 7
     idempotency_keys: int = 1
+    dead_letters: int = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

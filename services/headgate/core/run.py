@@ -126,6 +126,8 @@ class Run:
     lease_seconds: float = 30.0
     lease_until: int | None = None
     publish_due: int | None = None
+    publishes: int = 1
+    """How often its message was handed to delivery since it took its slots (or was about to be)."""
     shards: ShardsHeld = ShardsHeld()
 
     # what came of it

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 
 from headgate.core import strict_json
 from headgate.delivery.port import Message
@@ -52,6 +53,20 @@ def parse(body: bytes, headers: Mapping[str, str]) -> Envelope:
     if UNWRAPPED in names or "message" not in content:
         return _unwrapped(content, names)
     return _wrapped(content)
+
+
+def fingerprint(body: bytes, headers: Mapping[str, str]) -> str:
+    """The same text at every delivery of one push, malformed or not: made of its `message` (what stands beside it, as
+    the number of the delivery, changes), else of its id and the whole body. 32 characters."""
+    names = {name.lower(): value for name, value in headers.items()}
+    constant = body
+    try:
+        content = strict_json.parse(body)
+        if isinstance(content, dict) and "message" in content:
+            constant = json.dumps(content["message"], sort_keys=True).encode()
+    except (ValueError, RecursionError):
+        pass  # no JSON: the body itself is what comes again
+    return sha256(names.get(UNWRAPPED, "").encode() + b"\0" + constant).hexdigest()[:32]
 
 
 def _wrapped(content: Mapping[str, object]) -> Envelope:

@@ -16,6 +16,7 @@ from headgate.core import tenant as tenants
 from headgate.core import wide
 from headgate.core.errors import NotFound
 from headgate.core.lane import Lane, LaneState
+from headgate.core.leases import publish_wait_ms
 from headgate.core.lifecycle import Change, advance
 from headgate.core.line import lane_after, lane_woken, line_key, stands_in_line
 from headgate.core.policy import Policy
@@ -80,9 +81,9 @@ class Ledger:
         clock = max(slots.system.v, self.tenant.served)
         self.tx.put(replace(wide.taken(slots.system, run.id, now), v=clock))
         self.tx.put(wide.taken(slots.kind, run.id, now))
-        due = now + round(self.policy.execution.publish_grace_seconds * 1000)
+        due = now + publish_wait_ms(1, self.policy.execution)
         shards = ShardsHeld(system=slots.system.id, kind=slots.kind.id)
-        return replace(run, shards=shards, publish_due=due, holding_since=now)
+        return replace(run, shards=shards, publish_due=due, publishes=1, holding_since=now)
 
     def give(self, run: Run) -> None:
         """Every slot of the run back: idempotent, and only ever in the commit that changes the run."""

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from headgate.core.run import Run
 from headgate.flow.deps import Deps
-from headgate.store.documents import D, EventChunk, IdempotencyRecord, LogChunk, ReceiptRecord, key_of, where
+from headgate.store.documents import (
+    D,
+    DeadLetter,
+    EventChunk,
+    IdempotencyRecord,
+    LogChunk,
+    ReceiptRecord,
+    key_of,
+    where,
+)
 from headgate.store.port import Delete
 
 PAGE = 200
 PAGES = 10
 """Of each kind in one round: a backlog must not hold up what else the sweep has to do."""
 DAY_MS = 24 * 3600 * 1000
+EXPIRING = (IdempotencyRecord, ReceiptRecord, LogChunk, EventChunk, DeadLetter)
+"""Documents that carry their own end."""
 
 
 def remove_expired(deps: Deps, now: int) -> int:
@@ -19,7 +30,7 @@ def remove_expired(deps: Deps, now: int) -> int:
     Readers treat the expired as absent anyway. Dying in the middle leaves the rest to the next round.
     """
     expired = ("expire_at", "<=", now)
-    removed = sum(_remove(deps, cls, expired) for cls in (IdempotencyRecord, ReceiptRecord, LogChunk, EventChunk))
+    removed = sum(_remove(deps, cls, expired) for cls in EXPIRING)
     return removed + _remove(deps, Run, ("finished_at", "<=", now - deps.policy.retention.runs * DAY_MS))
 
 

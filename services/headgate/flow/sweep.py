@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from headgate.core.errors import HeadgateError
-from headgate.core.leases import expired
+from headgate.core.leases import expired, publish_wait_ms
 from headgate.core.lifecycle import Change, advance
 from headgate.core.run import Run, RunState
 from headgate.core.scopes import SYSTEM
 from headgate.core.tenant import Tenant
 from headgate.core.wide import Control
-from headgate.flow import audit, fleet, work
+from headgate.flow import audit, dead_letters, fleet, work
 from headgate.flow.cancel import expire_run
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
@@ -83,7 +83,8 @@ def reclaim(deps: Deps, dispatcher: Dispatcher, worker_prefix: str) -> int:
     for run in list(
         _pages(deps, lambda limit: where(Run, ("state", "==", "pending"), order=("created_at",), limit=limit))
     ):
-        dispatcher.publish(run)
+        if not dispatcher.publish(run):
+            break
         taken += 1
     dispatcher.dispatch()
     return taken
@@ -97,11 +98,15 @@ def _overdue(field: str, now: int, state: str, delayed: bool | None = None) -> C
 
 
 def _each(deps: Deps, query: Callable[[int], Query], act: Callable[[Run], object]) -> int:
-    """Act on every run found, page by page; one that fails does not keep the others waiting."""
+    """Act on every run found, page by page; one that fails does not keep the others waiting.
+
+    Unless the act says False, for all the others would fare alike: the broker is down. The next round goes on.
+    """
     count = 0
     for run in _pages(deps, query):
         try:
-            act(run)
+            if act(run) is False:
+                break
         except HeadgateError as error:
             deps.telemetry.warning("sweep.failed", run_id=run.id, reason=str(error.code), detail=error.detail)
         count += 1
@@ -125,21 +130,25 @@ def _lose(deps: Deps, dispatcher: Dispatcher, run: Run) -> None:
         work.lose(deps, dispatcher, run)
 
 
-def _republish(deps: Deps, dispatcher: Dispatcher, run: Run) -> None:
-    """Publish again and look again later; dying between the two publishes twice, which the fence makes harmless."""
+def _republish(deps: Deps, dispatcher: Dispatcher, run: Run) -> bool:
+    """Publish again, then mark when to look again: whoever dies between publishes once more, which the fence makes
+    harmless. Only what the broker took counts; after `max_publishes` the run is given up. False: the broker is down."""
+    if run.publishes >= deps.policy.execution.max_publishes:
+        dead_letters.give_up(deps, dispatcher, run)
+        return True
+    taken = dispatcher.publish(run)
 
-    def later(tx: Tx) -> Run | None:
+    def mark(tx: Tx) -> None:
         now = tx.get(Run, run.id)
         if now is None or now.state is not RunState.PENDING or now.fence != run.fence:
-            return None
-        grace = round(deps.policy.execution.publish_grace_seconds * 1000)
-        after = replace(now, publish_due=tx.now + grace)
-        put_run(tx, after, deps.policy)
-        return after
+            return
+        if now.publish_due == run.publish_due:  # else another sweep has marked it
+            publishes = now.publishes + taken
+            wait = publish_wait_ms(publishes if taken else 1, deps.policy.execution)
+            put_run(tx, replace(now, publishes=publishes, publish_due=tx.now + wait), deps.policy)
 
-    after = deps.store.transact(later, f"run:{run.id}")
-    if after is not None:
-        dispatcher.publish(after)
+    deps.store.transact(mark, f"run:{run.id}")
+    return taken
 
 
 def _due(deps: Deps, run: Run) -> None:

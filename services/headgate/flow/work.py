@@ -86,7 +86,7 @@ def finish(deps: Deps, dispatcher: Dispatcher, run: Run, ending: Ending) -> Run 
         ledger.close()
         return after, ledger.settling
 
-    return _settle(deps, dispatcher, run, body)
+    return _commit(deps, dispatcher, run, body)
 
 
 def lose(deps: Deps, dispatcher: Dispatcher, run: Run) -> Run | None:
@@ -104,40 +104,27 @@ def hand_back(deps: Deps, dispatcher: Dispatcher, run: Run) -> Run | None:
         ledger.close()
         return after, ledger.settling
 
-    return _settle(deps, dispatcher, run, body)
+    return _commit(deps, dispatcher, run, body)
 
 
-def dead_letter(deps: Deps, dispatcher: Dispatcher, run_id: str, fence: int) -> Run | None:
-    """The broker gave the message up: the run fails, if it is still pending with that very message."""
-    found = deps.store.get(Run, run_id)
-    if found is None:
-        return None
-
-    def body(tx: Tx) -> tuple[Run, set[str]]:
-        ledger = Ledger.open(tx, found.tenant, deps.policy)
-        now = tx.get(Run, run_id)
-        if now is None or now.state is not RunState.PENDING or now.fence != fence:
-            raise StaleFence(f"run {run_id} no longer waits for this message")
-        after = ledger.end(now, Change.DEAD_LETTER)
-        ledger.close()
-        return after, ledger.settling
-
-    return _settle(deps, dispatcher, found, body)
-
-
-def _settle(deps: Deps, dispatcher: Dispatcher, run: Run, body: Callable[[Tx], tuple[Run, set[str]]]) -> Run | None:
+def _commit(deps: Deps, dispatcher: Dispatcher, run: Run, body: Callable[[Tx], tuple[Run, set[str]]]) -> Run | None:
     try:
         after, settling = deps.store.transact(body, run.tenant)
     except StaleFence as stale:
         deps.telemetry.warning("run.late_result", **_facts(run), detail=stale.detail)
         return None
-    deps.changes.announce(run.id)
+    settle(deps, dispatcher, after, settling)
+    return after
+
+
+def settle(deps: Deps, dispatcher: Dispatcher, after: Run, settling: set[str]) -> None:
+    """What follows the commit that took a run's slots back: tell, deal closed scopes, start who is next."""
+    deps.changes.announce(after.id)
     deps.telemetry.info("run.retried" if after.state is RunState.QUEUED else "run.finished", **_facts(after))
     if after.delayed and after.not_before is not None and after.queued_at is not None:
         deps.alarm.arm((after.not_before - after.queued_at) / 1000)
     deal_all(deps, settling)
     dispatcher.dispatch()
-    return after
 
 
 def _current(tx: Tx, run: Run) -> Run:

@@ -90,6 +90,29 @@ class EventChunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A message that was given up, kept for people to look at, replay or discard.
+
+    `reason`: malformed (no message of ours), dead_lettered (the broker gave it up) or undelivered (sent again and again,
+    never taken). `outcome`, of what is no malformed one: ended (its run failed with it), moved_on (the run no longer
+    waited for it) or unknown (there is no such run). `count`: how often it came.
+    """
+
+    id: str
+    at: int
+    reason: str
+    detail: str
+    body: str
+    expire_at: int
+    outcome: str | None = None
+    tenant: str | None = None
+    run: str | None = None
+    fence: int | None = None
+    state: str = "open"
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
     """A small fact about the store itself: the schema's version, who made it."""
 
@@ -114,6 +137,7 @@ COLLECTIONS: Mapping[type, str] = {
     LogChunk: "logs",
     EventChunk: "events",
     ApiKey: "keys",
+    DeadLetter: "dead_letters",
     Marker: "markers",
 }
 
@@ -133,6 +157,7 @@ INDEXED: Mapping[str, tuple[str, ...]] = {
     "logs": ("run", "seq", "expire_at"),
     "events": ("run", "seq", "expire_at"),
     "keys": ("tenant",),
+    "dead_letters": ("tenant", "run", "state", "reason", "at", "expire_at"),
     "markers": (),
 }  # fmt: skip
 """Fields of each collection that a query may filter or order by: SQLite keeps them as columns, Firestore indexes them."""
@@ -169,6 +194,6 @@ def where(cls: type, *conditions: tuple[str, str, Any], order: tuple[str, ...] =
     for name in (*(c[0] for c in conditions), *(o.lstrip("-") for o in order)):
         if name not in INDEXED[collection]:
             raise ValueError(
-                f"{collection}.{name} is not indexed: add it to INDEXED, schema.sql and infra/firestore.tf"
+                f"{collection}.{name} is not indexed: add it to INDEXED, a schema step and infra/firestore_indexes.yaml"
             )
     return Query(collection, tuple(Where(*c) for c in conditions), order, limit, after)  # type: ignore[arg-type]

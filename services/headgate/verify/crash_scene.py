@@ -19,7 +19,7 @@ from headgate.core.policy import Execution, LineBounds, OnLimit, Policy
 from headgate.core.run import IN_FLIGHT, TERMINAL, Run
 from headgate.core.submission import Submission
 from headgate.delivery.port import Message
-from headgate.flow import cancel, fleet, pause, setup, sweep, work
+from headgate.flow import cancel, dead_letters, fleet, pause, setup, sweep, work
 from headgate.flow.audit import Reason
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.pause import Pause
@@ -231,7 +231,7 @@ def _work(world: World) -> None:
     if world.waiting:
         message = world.waiting.popleft()
         with world.points.step("dead letter"):
-            work.dead_letter(world.deps, world.dispatcher, message.run_id, message.fence)
+            dead_letters.bury(world.deps, world.dispatcher, message, "")
 
 
 def _cancels(world: World) -> None:

@@ -1,8 +1,9 @@
 """The worker's doors: pushed runs, dead letters, and the sweep's alarm clock. Request and answer only.
 
 A push is acknowledged (204) whenever there is nothing left to do with it: executed, doubled, stale, cancelled, and also
-when it is no message of ours. It is sent back (503) only when a dependency of ours is down or this process stops, for
-one refusal slows the whole subscription. Whoever cannot prove to be Pub/Sub or Cloud Scheduler gets 401, in every mode.
+when it is no message of ours, once it is recorded as a dead letter. It is sent back (503) only when a dependency of ours
+is down or this process stops, for one refusal slows the whole subscription. Whoever cannot prove to be Pub/Sub or Cloud
+Scheduler gets 401, in every mode.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from headgate.core.errors import Unauthenticated, Unavailable
 from headgate.delivery import envelope
 from headgate.delivery.envelope import Envelope, Malformed
-from headgate.flow import sweep, work
+from headgate.flow import dead_letters, sweep
 from headgate.flow.execute import Handled
 from headgate.settings import PUSH_PATH
-from headgate.telemetry.logs import correlated
+from headgate.telemetry.logs import correlated, redacted
 from headgate.web.certificates import Certificates, fetch_google
 from headgate.web.oidc import PushVerifier
 from headgate.wiring import System
@@ -66,7 +67,7 @@ class _Worker:
         return self._deal_with(self._execute)
 
     def dead_letter(self) -> Response:
-        """The broker gave a message up: its run fails, if it still waits for that very message."""
+        """The broker gave a message up: it is recorded, and its run fails if it still waits for that very message."""
         return self._deal_with(self._bury)
 
     def sweep(self) -> Response:
@@ -74,13 +75,14 @@ class _Worker:
         with self._verified():
             return jsonify(asdict(sweep.sweep(self._deps, self._system.dispatcher)))
 
-    def _deal_with(self, act: Callable[[Envelope], None]) -> Response:
+    def _deal_with(self, act: Callable[[Envelope, bytes], None]) -> Response:
         with self._verified():
+            body = b""
             try:
-                pushed = envelope.parse(_body(), dict(request.headers))
+                body = _body()
+                pushed = envelope.parse(body, dict(request.headers))
             except Malformed as why:
-                # It would be as malformed the next time: recorded and acknowledged.
-                self._deps.telemetry.warning("push.malformed", why=str(why), path=request.path)
+                self._quarantine(body, str(why))
             else:
                 attributes = pushed.message.attributes
                 with correlated(
@@ -88,16 +90,21 @@ class _Worker:
                     traceparent=attributes.get("traceparent"),
                     message_id=pushed.message_id,
                 ):
-                    act(pushed)
+                    act(pushed, body)
         return Response(status=204)
 
-    def _execute(self, pushed: Envelope) -> None:
+    def _quarantine(self, body: bytes, why: str) -> None:
+        """It would be as malformed the next time: recorded first, then acknowledged."""
+        self._deps.telemetry.warning("push.malformed", why=why, path=request.path)
+        id = envelope.fingerprint(body, dict(request.headers))
+        dead_letters.quarantine(self._deps, f"dl_{id}", _text(body), why)
+
+    def _execute(self, pushed: Envelope, body: bytes) -> None:
         if self._system.executor.handle(pushed.message) is Handled.STOPPING:
             raise Unavailable("This worker is stopping.", retry_after=1)
 
-    def _bury(self, pushed: Envelope) -> None:
-        message = pushed.message
-        work.dead_letter(self._deps, self._system.dispatcher, message.run_id, message.fence)
+    def _bury(self, pushed: Envelope, body: bytes) -> None:
+        dead_letters.bury(self._deps, self._system.dispatcher, pushed.message, _text(body))
 
     @contextlib.contextmanager
     def _verified(self) -> Iterator[None]:
@@ -119,3 +126,8 @@ def _body() -> bytes:
         return request.get_data(cache=False)
     except RequestEntityTooLarge as error:
         raise Malformed(f"the body is above {envelope.MAX_BODY} bytes") from error
+
+
+def _text(body: bytes) -> str:
+    """A body as it is kept for people to read: what looks like a secret is blacked out; headers are never kept."""
+    return redacted(body.decode("utf-8", "replace"))
