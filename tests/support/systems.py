@@ -12,6 +12,7 @@ from headgate import wiring
 from headgate.core.access import Caller, Role
 from headgate.core.run import Run
 from headgate.core.submission import Submission
+from headgate.flow import sweep
 from headgate.flow.deps import Asking
 from headgate.flow.setup import create_tenant, prepare
 from headgate.flow.submit import Accepted
@@ -77,4 +78,14 @@ def eventually(system: System, run: Run, *states: str, seconds: float = 20.0) ->
     while (now := stored(system, run)).state not in states:
         assert time.monotonic() < until, f"run is {now.state}, not {states}"
         time.sleep(0.02)
+    return now
+
+
+def swept_until(system: System, run: Run, attempt: int, state: str, seconds: float = 60.0) -> Run:
+    """The run once sweeps have brought it to that attempt and state."""
+    until = time.monotonic() + seconds
+    while ((now := stored(system, run)).attempt, now.state) != (attempt, state):
+        assert time.monotonic() < until, f"run is {now.state} in attempt {now.attempt}"
+        sweep.sweep(system.deps, system.dispatcher)
+        time.sleep(0.2)
     return now
