@@ -37,6 +37,7 @@ from headgate.store.port import (
     Version,
     Write,
 )
+from headgate.store.sqlite_ranks import prefix_sql
 from headgate.store.sqlite_sql import select_sql
 
 NOW_SQL = "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
@@ -108,8 +109,8 @@ class SqliteBackend:
             return Read([_found(query.collection, *row) for row in rows], self._now(connection))
 
     def count(self, query: Query, timeout: float) -> int:
-        """See Backend."""
-        sql, values = select_sql(query, count=True)
+        """See Backend. A place in line is a sum of blocks; see sqlite_ranks."""
+        sql, values = prefix_sql(query) or select_sql(query, count=True)
         with self._reading() as connection:
             return int(connection.execute(sql, values).fetchone()[0])
 
@@ -347,7 +348,10 @@ def _replace(work: sqlite3.Connection, key: Key, raw: Raw, number: int) -> None:
     marks = ", ".join("?" * (3 + len(columns)))
     body = json.dumps(raw, separators=(",", ":"), allow_nan=False)
     values = [key.id, number, body, *(_column(raw.get(c)) for c in columns)]
-    work.execute(f'INSERT OR REPLACE INTO "{key.collection}" ({names}) VALUES ({marks})', values)  # noqa: S608
+    # Not INSERT OR REPLACE: that deletes the old row without its triggers, and overrules what they do on conflict.
+    sets = ", ".join(f"{name} = excluded.{name}" for name in ("version", "body", *(f'"{c}"' for c in columns)))
+    sql = f'INSERT INTO "{key.collection}" ({names}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {sets}'  # noqa: S608
+    work.execute(sql, values)
 
 
 def _column(value: Any) -> Any:
