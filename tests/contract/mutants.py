@@ -64,12 +64,11 @@ def a_cancelled_head_stays_the_head(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def the_last_lane_goes_first(patch: pytest.MonkeyPatch) -> None:
-    def ready_lane(self: Any, tx: Tx, of: Tenant) -> Any:
+    def ready_lanes(self: Any, tx: Tx, of: Tenant, half: str | None) -> Any:
         conditions = (("tenant", "==", of.id), ("state", "==", "ready"), ("kind", "in", list(of.offers)))
-        found = tx.hint(Lane, where(Lane, *conditions, order=("-head",), limit=1))
-        return found[0] if found else None
+        return tx.hint(Lane, where(Lane, *conditions, order=("-head",), limit=1))
 
-    patch.setattr(dispatch._Turn, "_ready_lane", ready_lane)
+    patch.setattr(dispatch._Turn, "_ready_lanes", ready_lanes)
 
 
 # --- slots
@@ -161,7 +160,6 @@ def a_paused_tenant_still_offers(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def a_revoke_lets_drained_runs_live(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(revoke, "gate_mode", lambda *facts: "hold")
-    patch.setattr(pause, "_cancel_matching", lambda *facts: None)
 
 
 @mutant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from headgate.core.policy import OnLimit
+from headgate.core.policy import OnLimit, Policy, PressurePolicy
 from headgate.delivery.port import DeliveryDown, Message
 from headgate.flow import pause
 from headgate.flow.dispatch import Dispatcher
@@ -28,7 +28,7 @@ class DeadBroker:
 
 
 def test_a_dead_broker_is_asked_once(tmp_path: Path) -> None:
-    world = World(tmp_path)
+    world = World(tmp_path, Policy(pressure=PressurePolicy(ramp_seconds=0)))
     pause.pause(world.deps, world.dispatcher, "acme", pause.Pause(mode="hold"), world.why())
     runs = [world.accepted(on_limit=OnLimit.QUEUE) for _ in range(4)]
     broker = DeadBroker()

@@ -1,7 +1,7 @@
 """The decision: may this run start now, does it wait, or is it refused? Pure: facts in, a value out.
 
 The checks in their order, each the first that may speak:
-fits → mode → pauses → quota → rate → pressure → scopes → line bounds (only of what would wait).
+fits → mode → pauses → quota → repositories → pressure → scopes → line bounds (only of what would wait).
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from headgate.core.errors import Code
+from headgate.core.pauses import MODES, STATUS_MODES
 from headgate.core.plans import concurrency_reason
 from headgate.core.policy import OnLimit, Policy, RunLimits
+from headgate.core.repositories import fits
 from headgate.core.run import Run
 from headgate.core.scopes import SYSTEM, TENANT, full_name, kind_scope, scope_type
 from headgate.core.tenant import Gate, Tenant, full, limit, use
@@ -22,7 +24,7 @@ KEEPS_QUEUE = frozenset({"hold"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideView:
-    """What admission knows of the wide scopes. `waiters` = somebody who could start is already waiting."""
+    """What admission knows beyond the tenant. `waiters` = somebody who could start is already waiting."""
 
     mode: str = "normal"
     closed: Mapping[str, str] = field(default_factory=dict)
@@ -34,14 +36,18 @@ class WideView:
     kind_used: int = 0
     kind_cap: int | None = None
     pressure: str = "ok"
+    held_back: str | None = None
+    """A word of SPEC 4 when starts are held back though slots are free: a pace, the host's memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineView:
-    """How many wait, where it matters to this run. `free` = the line as a whole has a place."""
+    """How many wait, where it matters to this run. `free` = the line as a whole has a place; if not, `total` is its
+    bound (None: the policy's)."""
 
     free: bool
     user_waiting: int = 0
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +101,7 @@ Decision = Admit | Wait | Refuse
 
 def decide(request: Request, view: View, policy: Policy) -> Decision:
     """The decision for `request` given `view`. Call again with `view.line` when it says Wait."""
-    for check in (_fits, _mode, _pauses, _quota, _pressure):
+    for check in (_fits, _mode, _pauses, _quota, _repositories, _pressure):
         refusal = check(request, view, policy)
         if refusal is not None:
             return refusal
@@ -243,6 +249,20 @@ def _quota(request: Request, view: View, policy: Policy) -> Refuse | None:
     )
 
 
+def _repositories(request: Request, view: View, policy: Policy) -> Refuse | None:
+    tenant, plan = view.tenant, policy.plan(view.tenant.plan)
+    if plan.repositories is None or fits(tenant.repos, request.run.repo, plan.repositories):
+        return None
+    return Refuse(
+        code=Code.PLAN_LIMIT_REPOS,
+        error="Repository limit exceeded",
+        reason=f"Repository limit reached ({plan.repositories} repositories on {plan.title} plan).",
+        current_usage=len(tenant.repos),
+        limit=plan.repositories,
+        plan=plan.name,
+    )
+
+
 def _pressure(request: Request, view: View, policy: Policy) -> Refuse | None:
     floor = policy.pressure.shed_below
     if view.wide.pressure != "shed" or request.run.priority >= floor:
@@ -301,12 +321,13 @@ def _scopes(request: Request, view: View, policy: Policy) -> Decision:
             return concurrency_refusal(scope, view.tenant, policy)
     if blocking:
         return Wait(blocked_by=blocking[0].name)
-    if view.wide.waiters:
-        # No barging: whoever could start and waits goes first. To a run that will not wait that is a full system.
+    if view.wide.waiters or view.wide.held_back:
+        # No barging: whoever could start and waits goes first; and nobody starts ahead of a pace. To a run that will
+        # not wait either is a full system.
         if when_full(request, view.tenant, SYSTEM, policy) is OnLimit.REJECT:
             ahead = FullScope(name=SYSTEM, used=view.wide.system_used, limit=view.wide.system_cap)
             return concurrency_refusal(ahead, view.tenant, policy)
-        return Wait(blocked_by=SYSTEM)
+        return Wait(blocked_by=view.wide.held_back or SYSTEM)
     return Admit()
 
 
@@ -354,7 +375,8 @@ def _line_bounds(request: Request, view: View, policy: Policy) -> Refuse | None:
     if tenant.waiting >= bounds.per_tenant:
         return _queue_full(f"line:tenant/{tenant.id}", tenant.waiting, bounds.per_tenant, policy)
     if not line.free:
-        return _queue_full("line:system", bounds.total, bounds.total, policy)
+        total = bounds.total if line.total is None else line.total
+        return _queue_full("line:system", total, total, policy)
     return None
 
 
@@ -375,5 +397,5 @@ def gate_mode(tenant: Tenant, run: Run, closed: Mapping[str, str]) -> str | None
     gates: list[Gate] = [tenant.gates[scope] for scope in (TENANT, *run.scopes) if scope in tenant.gates]
     modes = [gate.mode for gate in gates] + ([closed[run.kind]] if run.kind in closed else [])
     if tenant.status != "active":
-        modes.append("reject" if tenant.status == "suspended" else "drain_cancel")
-    return max(modes, key=("hold", "reject", "drain", "drain_cancel").index, default=None)
+        modes.append(STATUS_MODES[tenant.status])
+    return max(modes, key=MODES.index, default=None)

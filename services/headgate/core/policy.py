@@ -148,6 +148,14 @@ class PressurePolicy:
     """Shed refuses new runs of a priority below this; 10 refuses all."""
     dry_run: frozenset[str] = frozenset()
     """Those of PRESSURE_RULES that are only watched."""
+    clear_share: float = 0.8
+    """A rule that fires rests again at this share (0-1) of its threshold."""
+    slow_per_second: float = 2.0
+    """Starts a second while the system is slow, and at the beginning of a ramp."""
+    ramp_double_seconds: float = 10.0
+    """A ramp doubles its rate so often."""
+    ramp_seconds: int = 60
+    """How long a ramp goes on after a resume, a maintenance or a slow spell; 0 = no ramps."""
 
 
 PRESSURE_RULES = ("queueDepth", "fleetPercent", "errorRate", "github")

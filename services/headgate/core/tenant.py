@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from headgate.core.lane import Lane, LaneState
+from headgate.core.limits import Override
 from headgate.core.scopes import TENANT, scope_type
 
 Counts = Mapping[str, int]
@@ -39,30 +40,40 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """`cap` is its concurrent runs; `defaults` the caps of a user, repo or org; `base` those of the policy file for one
-    scope; `limits` run-time overrides. `ready` counts lanes by kind, `parked` by scope and kind."""
+    """`cap` is its plan's concurrent runs; `defaults` the caps of a user, repo or org; `base` those of the policy file for
+    one scope; `limits` those set at run time (any scope, `tenant` too), `overrides` the same with who, why and until
+    when. `ready` counts lanes by kind, `parked` by scope and kind."""
 
     id: str
     plan: str
     cap: int
     status: str = "active"
+    status_gate: Gate | None = None
+    """Of a status other than active: who set it, and how far its runs have been dealt with."""
     weight: float = 1.0
     created_at: int = 0
     defaults: Mapping[str, int | None] = field(default_factory=dict)
     base: Mapping[str, int] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
+    overrides: Mapping[str, Override] = field(default_factory=dict)
     capped_at: int = 0
     """When a cap of it was last changed (ms): more held than a cap is right only for runs that started before."""
     on_limit: str | None = None
     month: str = ""
     month_runs: int = 0
     quota_exempt: bool = False
+    repos: Mapping[str, int] = field(default_factory=dict)
+    """Where the plan limits them: its repositories and the last day (since 1970) each was used."""
     seq: int = 0
     gates: Mapping[str, Gate] = field(default_factory=dict)
     holders: Mapping[str, Holder] = field(default_factory=dict)
     waiting: int = 0
     ready: Counts = field(default_factory=dict)
     parked: Mapping[str, Counts] = field(default_factory=dict)
+    ramp_since: int | None = None
+    """When it was resumed (ms): for a while its starts are paced."""
+    next_start: int = 0
+    """While they are: the moment (ms) of its next start."""
     served: float = 0.0
     """Slot-seconds of its finished runs, by weight, never behind the fleet when it comes back from idleness."""
     turn: float = 0.0
@@ -79,13 +90,24 @@ def use(tenant: Tenant, scope: str) -> int:
 
 
 def limit(tenant: Tenant, scope: str) -> int | None:
-    """The cap in force of a scope inside the tenant: run-time override, else policy override, else default. None = none."""
+    """The cap in force of a scope inside the tenant: the run-time override, else the policy's. None = none."""
+    return tenant.limits[scope] if scope in tenant.limits else base_limit(tenant, scope)
+
+
+def base_limit(tenant: Tenant, scope: str) -> int | None:
+    """The policy's cap of a scope: of the plan for the tenant itself, else of that very scope, else of its type."""
     if scope == TENANT:
         return tenant.cap
-    for overrides in (tenant.limits, tenant.base):
-        if scope in overrides:
-            return overrides[scope]
-    return tenant.defaults.get(scope_type(scope))
+    return tenant.base[scope] if scope in tenant.base else tenant.defaults.get(scope_type(scope))
+
+
+def overridden(tenant: Tenant, scope: str, override: Override | None, now: int) -> Tenant:
+    """The tenant with the limit of one scope set at run time, or (None) back at the policy's. Nobody loses a slot."""
+    overrides = {other: standing for other, standing in tenant.overrides.items() if other != scope}
+    limits = {other: cap for other, cap in tenant.limits.items() if other != scope}
+    if override is not None:
+        overrides[scope], limits[scope] = override, override.limit
+    return replace(tenant, overrides=overrides, limits=limits, capped_at=now)
 
 
 def full(tenant: Tenant, scope: str) -> bool:
@@ -133,7 +155,7 @@ def _bump(counts: dict[str, int], name: str, step: int) -> None:
 
 def offering(tenant: Tenant) -> tuple[str, ...]:
     """Kinds with a ready lane, if the tenant itself has a slot and no gate."""
-    if len(tenant.holders) >= tenant.cap or TENANT in tenant.gates or tenant.status != "active":
+    if full(tenant, TENANT) or TENANT in tenant.gates or tenant.status != "active":
         return ()
     return tuple(sorted(tenant.ready))
 

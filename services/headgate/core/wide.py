@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from headgate.core.limits import Override
+from headgate.core.signals import Pressure
+
 MAX_SHARDS = 64
 UNLIMITED_SHARDS = 16
 
@@ -24,20 +27,33 @@ class ModeState:
     reason: str = ""
     by: str = ""
     since: int = 0
+    until: int | None = None
+    ticket: str | None = None
+    total: int | None = None
+    """Of a mode: how many runs were live when it began."""
+    drained_at: int | None = None
+    """Of a drain that came to its end: when the last of them ended (ms)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """A wide scope's cap (None = no limit), its shard count, and, on `system`, the mode and the closed kinds."""
+    """A wide scope's cap (None = no limit): that of its `override`, else `base`, the policy's. Its shard count, and, on
+    `system`, the mode and the closed kinds."""
 
     id: str
     shards: int
     cap: int | None
     base: int | None = None
+    override: Override | None = None
     settle: bool = False
     mode: str = "normal"
     mode_state: ModeState | None = None
     closed: Mapping[str, ModeState] = field(default_factory=dict)
+    pressure: Pressure = field(default_factory=Pressure)
+    ramps: Mapping[str, int] = field(default_factory=dict)
+    """On `system`: wide scopes that take up again, since when (ms). Every system and line shard carries them too."""
+    next_start: int = 0
+    """Of any wide scope: while it is paced, the moment (ms) of its next start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +70,9 @@ class Shard:
     rnd: float = 0.0
     mode: str = "normal"
     closed: Mapping[str, str] = field(default_factory=dict)
+    pressure: str = "ok"
+    slow: bool = False
+    ramps: Mapping[str, int] = field(default_factory=dict)
     v: float = 0.0
 
 
@@ -94,6 +113,21 @@ def taken(shard: Shard, run_id: str, now: int) -> Shard:
 def given(shard: Shard, run_id: str) -> Shard:
     """The shard without that holder. Giving back twice is once."""
     return _open(replace(shard, holders={run: at for run, at in shard.holders.items() if run != run_id}))
+
+
+def overridden(control: Control, override: Override | None) -> Control:
+    """The scope with its limit set at run time, or (None) back at the policy's; the shards are still to be closed."""
+    return _capped(replace(control, override=override))
+
+
+def rebased(control: Control, base: int | None) -> Control:
+    """The scope after the policy has changed: an override keeps standing."""
+    return _capped(replace(control, base=base))
+
+
+def _capped(control: Control) -> Control:
+    cap = control.base if control.override is None else control.override.limit
+    return replace(control, cap=cap, settle=control.settle or cap != control.cap)
 
 
 def deal(control: Control, shards: Sequence[Shard]) -> tuple[Control, tuple[Shard, ...]] | None:

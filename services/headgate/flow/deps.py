@@ -42,6 +42,36 @@ class Timing(Protocol):
         """0 ≤ x < 1."""
 
 
+class Host(Protocol):
+    """The machine that runs start on."""
+
+    def free_memory(self) -> int | None:
+        """Bytes that a new process could use now; None = runs start elsewhere, or nobody knows."""
+
+
+class AnyHost:
+    """Runs start elsewhere: this machine's memory says nothing."""
+
+    def free_memory(self) -> int | None:
+        """See Host."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What the broker has not got rid of: messages, and the age of the oldest in seconds."""
+
+    depth: int
+    oldest_seconds: float
+
+
+class Broker(Protocol):
+    """What is known of the broker's own backlog."""
+
+    def backlog(self) -> Backlog | None:
+        """The backlog now; None = it cannot be read now. May take seconds."""
+
+
 class Changes:
     """Tells listeners of this process which runs have changed, after the commit. A hint: listeners also look now and then."""
 
@@ -72,6 +102,9 @@ class Deps:
     telemetry: Telemetry
     changes: Changes = field(default_factory=Changes)
     alarm: Alarm = field(default_factory=NoAlarm)
+    host: Host = field(default_factory=AnyHost)
+    broker: Broker | None = None
+    """None = there is no broker but our own records: pending runs are its backlog."""
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -1,11 +1,12 @@
 """Dispatch: give free slots to who is next. The cycle, on one page:
 
-1. the tenant with the least turn among those that offer a kind outside `out`; none: done
+1. the tenant with the least turn among those that offer a kind outside `out` and do not rest; none: done
 2. a free system shard, and a mode that starts runs; none: done. Its closed kinds join `out`
 3. that tenant's ready lane (of a kind outside `out`) with the least head
 4. blocked inside the tenant after all: park the lane, repeat
 5. a free kind shard; none: the kind joins `out`, repeat
-6. the first two runs of the lane: promote one, the other is the new head; commit, publish, repeat
+6. a brake (flow.brakes): what it holds back rests for this pass (a tenant, a kind, or all: done), repeat
+7. the first two runs of the lane: promote one, the other is the new head; commit, publish, repeat
 
 `out` starts empty in every pass. Blocked lanes are parked and not seen again until a slot they need is freed, so a
 pass costs what it starts, however long the line is. If this process dies between commit and publish, the run is
@@ -15,7 +16,8 @@ pass costs what it starts, however long the line is. If this process dies betwee
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from headgate.core import admission
@@ -23,9 +25,11 @@ from headgate.core.errors import Unavailable
 from headgate.core.lane import Lane
 from headgate.core.lifecycle import Change, advance
 from headgate.core.run import Run
-from headgate.core.scopes import SYSTEM, kind_scope
+from headgate.core.scopes import SYSTEM, TENANT, kind_scope
 from headgate.core.tenant import Tenant, blocked
+from headgate.core.wide import Control
 from headgate.delivery.port import DeliveryDown, Message
+from headgate.flow.brakes import Hold, half_holder, held, short_of_memory
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.ledger import Ledger, WideSlots, free_shard
 from headgate.flow.receipts import Facts, next_receipt_id, receipt_of, with_receipt
@@ -34,6 +38,8 @@ from headgate.store.transaction import Hint, Tx
 
 PUBLISH_TIMEOUT = 2.0
 MOST_STALE = 50
+LOOK = 32
+"""So many lanes are looked at for one whose repository has less than half of the system."""
 
 
 class Step(Enum):
@@ -44,6 +50,8 @@ class Step(Enum):
     STALE = auto()
     KIND_FULL = auto()
     KINDS_CLOSED = auto()
+    HELD = auto()
+    """A brake holds the tenant back, or (the repository that has half of the system) its next lanes."""
     SYSTEM_FULL = auto()
 
 
@@ -54,6 +62,29 @@ class Stepped:
     step: Step
     run: Run | None = None
     kinds: frozenset[str] = frozenset()
+    hold: Hold | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rests:
+    """What a pass goes round: kinds that are full, closed or held, tenants that a brake holds. `halved` = some lane was
+    left out only because its repository has half of the system."""
+
+    kinds: frozenset[str] = frozenset()
+    tenants: frozenset[str] = frozenset()
+    halved: bool = False
+    over: bool = False
+
+    def after(self, stepped: Stepped, tenant: str) -> Rests:
+        """With what a step of that tenant has found."""
+        hold, kinds = stepped.hold, self.kinds | stepped.kinds
+        if stepped.step is Step.SYSTEM_FULL or (hold is not None and hold.scope == SYSTEM):
+            return replace(self, kinds=kinds, over=True)
+        if stepped.step is not Step.HELD:
+            return replace(self, kinds=kinds)
+        if hold is not None and hold.scope != TENANT:
+            return replace(self, kinds=kinds | {hold.scope.partition(":")[2]})
+        return replace(self, tenants=self.tenants | {tenant}, halved=self.halved or hold is None)
 
 
 class Dispatcher:
@@ -64,6 +95,7 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._busy = False
         self._again = False
+        self._cap: tuple[float, int | None] | None = None
         self.out: frozenset[str] = frozenset()
         """Kinds that the last pass found full or closed: their waiters cannot start, so nobody barges past them."""
 
@@ -117,14 +149,21 @@ class Dispatcher:
     def _pass(self, promoted: dict[str, Run], broker_up: bool) -> bool:
         """Start what can start; whether the broker still takes messages. Who kicked waits for one dead publish, not for
         one a run: what follows it is left to the sweep."""
-        out: frozenset[str] = frozenset()
-        stale = 0
+        rests, stale, halves = Rests(), 0, True
         try:
-            while (next_up := self._next_tenant(out)) is not None:
-                stepped = self._deps.store.transact(_Turn(self._deps, next_up, out).body, next_up.value.id)
-                out |= stepped.kinds
+            while not rests.over:
+                next_up = self._next_tenant(rests)
+                if next_up is None:
+                    if not rests.halved:
+                        break
+                    rests, halves = Rests(), False  # nobody else could start: half of the system is no bound then
+                    continue
+                turn = _Turn(self._deps, next_up, rests.kinds, self._system_cap if halves else _no_cap)
+                stepped = self._deps.store.transact(turn.body, next_up.value.id)
+                rests = rests.after(stepped, next_up.value.id)
+                self._wake_up_for(stepped.hold)
                 stale = stale + 1 if stepped.step is Step.STALE else 0
-                if stepped.step is Step.SYSTEM_FULL or self._stuck(stale, next_up.value.id):
+                if self._stuck(stale, next_up.value.id):
                     break
                 if stepped.run is not None:
                     promoted[stepped.run.id] = stepped.run
@@ -132,8 +171,20 @@ class Dispatcher:
                     self._deps.telemetry.info("run.promoted", run_id=stepped.run.id, tenant=stepped.run.tenant)
                     broker_up = broker_up and self.publish(stepped.run)
         finally:
-            self.out = out
+            self.out = rests.kinds
         return broker_up
+
+    def _wake_up_for(self, hold: Hold | None) -> None:
+        if hold is not None:
+            self._deps.alarm.arm(max(0, hold.until - self._deps.store.now()) / 1000)
+
+    def _system_cap(self) -> int | None:
+        """The system's cap, perhaps a second old: half of it is a rule of fairness, not of safety."""
+        now = self._deps.timing.monotonic()
+        if self._cap is None or now - self._cap[0] >= 1.0:
+            control = self._deps.store.get(Control, SYSTEM)
+            self._cap = (now, control.cap if control else None)
+        return self._cap[1]
 
     def _stuck(self, stale: int, tenant: str) -> bool:
         """Whether a tenant offers what cannot be found, again and again: a broken document must not spin for ever."""
@@ -142,13 +193,18 @@ class Dispatcher:
         self._deps.telemetry.error("dispatch.stuck", tenant=tenant, remedy="run `headgate audit`")
         return True
 
-    def _next_tenant(self, out: frozenset[str]) -> Hint | None:
-        kinds = [kind for kind in self._deps.kinds if kind not in out]
+    def _next_tenant(self, rests: Rests) -> Hint | None:
+        kinds = [kind for kind in self._deps.kinds if kind not in rests.kinds]
         if not kinds:
             return None
-        query = where(Tenant, ("offers", "array_contains_any", kinds), order=("turn",), limit=1)
+        limit = 1 + len(rests.tenants)
+        query = where(Tenant, ("offers", "array_contains_any", kinds), order=("turn",), limit=limit)
         found = self._deps.store.hints(Tenant, query)
-        return found[0] if found else None
+        return next((hint for hint in found if hint.value.id not in rests.tenants), None)
+
+
+def _no_cap() -> int | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +214,7 @@ class _Turn:
     deps: Deps
     hint: Hint
     out: frozenset[str]
+    system_cap: Callable[[], int | None]
 
     def body(self, tx: Tx) -> Stepped:
         """Steps 2 to 6. What it finds stale it leaves alone: the pass looks again."""
@@ -170,22 +227,32 @@ class _Turn:
             return Stepped(Step.SYSTEM_FULL)
         if set(system.closed) - self.out:
             return Stepped(Step.KINDS_CLOSED, kinds=frozenset(system.closed))
-        lane = self._ready_lane(tx, tenant)
-        if lane is None:
+        found = self._ready_lanes(tx, tenant, half := self._half_holder(tenant))
+        if not found:
             return Stepped(Step.STALE)
+        lane = next((lane for lane in found if half not in lane.scopes), None)
+        if lane is None:
+            return Stepped(Step.HELD)
         ledger = Ledger(tx, tenant, self.deps.policy)
         if blocked(tenant, lane.scopes) is not None:
             return self._park(ledger, lane)
         kind = free_shard(tx, kind_scope(lane.kind), chance)
         if kind is None:
             return Stepped(Step.KIND_FULL, kinds=frozenset({lane.kind}))
+        hold = held(tx, self.deps, tenant, system, lane.kind)
+        if hold is not None:
+            return Stepped(Step.HELD, hold=hold)
         return self._promote(ledger, lane, WideSlots(system, kind))
 
-    def _ready_lane(self, tx: Tx, tenant: Tenant) -> Lane | None:
+    def _half_holder(self, tenant: Tenant) -> str | None:
+        repos = any(scope.startswith("repo:") for holder in tenant.holders.values() for scope in holder.scopes)
+        return half_holder(tenant, self.system_cap()) if repos else None
+
+    def _ready_lanes(self, tx: Tx, tenant: Tenant, half: str | None) -> list[Lane]:
+        """The first in line; beside a repository that is to be left out, the first few."""
         kinds = [kind for kind in tenant.offers if kind not in self.out]
         conditions = (("tenant", "==", tenant.id), ("state", "==", "ready"), ("kind", "in", kinds))
-        found = tx.hint(Lane, where(Lane, *conditions, order=("head",), limit=1))
-        return found[0] if found else None
+        return tx.hint(Lane, where(Lane, *conditions, order=("head",), limit=1 if half is None else LOOK))
 
     def _park(self, ledger: Ledger, lane: Lane) -> Stepped:
         ledger.set_lane(lane, lane.head)
@@ -198,6 +265,9 @@ class _Turn:
         if not runs:
             return Stepped(Step.STALE)
         run, rest = runs[0], runs[1:]
+        hold = short_of_memory(self.deps, run.limits.memory_bytes, ledger.tx.now)
+        if hold is not None:
+            return Stepped(Step.HELD, hold=hold)
         receipt = self._receipt(ledger, run, slots)
         ledger.leave_line(run)
         run = advance(ledger.take(run, slots), Change.PROMOTE, ledger.tx.now)

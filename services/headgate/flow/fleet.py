@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 
-from headgate.core import wide
+from headgate.core import pace, wide
 from headgate.core.errors import NotFound
-from headgate.core.scopes import LINE, SYSTEM
+from headgate.core.limits import Override
+from headgate.core.policy import PressurePolicy
+from headgate.core.run import LIVE, Run
+from headgate.core.scopes import LINE, SYSTEM, kind_scope
 from headgate.core.wide import Control, ModeState, Shard
 from headgate.flow import audit
 from headgate.flow.deps import Deps
@@ -38,20 +41,53 @@ def ensure_scopes(deps: Deps, caps: dict[str, int | None]) -> None:
         deps.store.transact(create, CONTROL_KEY)
 
 
-def set_cap(deps: Deps, dispatcher: Dispatcher, scope: str, cap: int | None, why: audit.Reason) -> Control:
-    """A new cap for a wide scope, up or down; nobody loses a slot. Raises NotFound.
+def set_cap(deps: Deps, dispatcher: Dispatcher, scope: str, cap: int | None, why: audit.Reason, *,
+            until: int | None = None, only: str | None = None) -> Control:  # fmt: skip
+    """A wide scope's limit set at run time, or (None) back at the policy's; nobody loses a slot. Raises NotFound.
 
-    One commit closes every shard, so nothing starts on the old cap; then the credits are dealt anew. If we die between
-    the two, the scope stays closed until the sweep or the next release deals.
+    `until` in ms since 1970; `only` = nothing is done unless the override of that id stands.
     """
+
+    def change(control: Control, now: int) -> Control:
+        standing = control.override
+        if (cap is None and standing is None) or (only is not None and (standing is None or standing.id != only)):
+            return control
+        override = None if cap is None else override_of(why, cap, control.base, now, until)
+        return wide.overridden(control, override)
+
+    return _recap(deps, dispatcher, scope, why, "limit.reset" if cap is None else "limit.set", change)
+
+
+def rebase(deps: Deps, dispatcher: Dispatcher, scope: str, base: int | None, why: audit.Reason) -> Control:
+    """The policy's limit of a wide scope has changed; an override keeps standing over it. Raises NotFound."""
+    return _recap(deps, dispatcher, scope, why, "limit.base", lambda control, now: wide.rebased(control, base))
+
+
+def override_of(why: audit.Reason, limit: int, base: int | None, now: int, until: int | None) -> Override:
+    """The override that this change sets: its id is the audit record's."""
+    return Override(id=why.id, limit=limit, base=base, by=why.actor, reason=why.reason, since=now, until=until)
+
+
+def shown(base: int | None, override: Override | None) -> dict[str, object]:
+    """A limit as audit records tell it."""
+    return {"base": base, "limit": base if override is None else override.limit, "until": override and override.until}
+
+
+def _recap(deps: Deps, dispatcher: Dispatcher, scope: str, why: audit.Reason, action: str,
+           change: Callable[[Control, int], Control]) -> Control:  # fmt: skip
+    """One commit closes every shard, so nothing starts on the old cap; then the credits are dealt anew. If we die between
+    the two, the scope stays closed until the sweep or the next release deals."""
 
     def cut(tx: Tx) -> Control:
         control = _control(tx, scope)
-        after = replace(control, cap=cap, settle=True)
+        after = change(control, tx.now)
+        if after == control:
+            return control
         tx.put(after)
-        for index in range(control.shards):
+        for index in range(control.shards if after.cap != control.cap else 0):
             tx.mask(Shard, wide.shard_id(scope, index), {"settle": True, "free": False})
-        audit.record(tx, why, "limit.set", scope, {"limit": control.cap}, {"limit": cap})
+        before = shown(control.base, control.override)
+        audit.record(tx, why, action, scope, before, shown(after.base, after.override))
         return after
 
     after = deps.store.transact(cut, CONTROL_KEY)
@@ -87,32 +123,44 @@ def set_mode(deps: Deps, dispatcher: Dispatcher, mode: str, why: audit.Reason) -
     """normal, draining or maintenance. When it returns, nothing has started on the old mode since."""
 
     def change(control: Control, now: int) -> Control:
-        pausing = ModeState(id=why.id, state="pausing", mode=mode, reason=why.reason, by=why.actor, since=now)
-        state = pausing if mode == "maintenance" else replace(pausing, state="set")
+        how_far = "set" if mode == "normal" else "pausing"
+        state = ModeState(id=why.id, state=how_far, mode=mode, reason=why.reason, by=why.actor, since=now)
+        resumes = control.mode == "maintenance" and mode != "maintenance" and crowd
+        control = ramped(control, SYSTEM, now, deps.policy.pressure) if resumes else control
         return replace(control, mode=mode, mode_state=state)
 
+    crowd = _somebody_waits(deps)
     _flip(deps, why, "mode.set", change)
-    if mode == "maintenance":
+    if mode != "normal":
         finish_mode(deps, why.id)
     dispatcher.dispatch()
     return _read_control(deps)
 
 
 def finish_mode(deps: Deps, id: str) -> None:
-    """Give back every pending run, then say `paused`; also the sweep's way to end what a dead process began."""
+    """In maintenance give back every pending run; count what is live, for nothing is added to it any more; then say
+    `paused`. Also the sweep's way to end what a dead process began."""
+    if _read_control(deps).mode == "maintenance":
+        deal_all(deps, revoke_all(deps, (), lambda tenant, shard: shard.mode == "maintenance"))
+    total = deps.store.count(where(Run, ("state", "in", sorted(LIVE))))
+    _settle_state(deps, id, lambda c: c.mode_state, lambda c, state: replace(c, mode_state=replace(state, total=total)))
 
-    def still(shard: Shard) -> bool:
-        return shard.mode == "maintenance"
 
-    deal_all(deps, revoke_all(deps, (), lambda tenant, shard: still(shard)))
-    _settle_state(deps, id, lambda control: control.mode_state, lambda control, s: replace(control, mode_state=s))
-
-
-def close_kind(deps: Deps, dispatcher: Dispatcher, kind: str, mode: str, why: audit.Reason) -> Control:
-    """Pause a kind for everybody. When it returns, no run of the kind has started since."""
+def close_kind(
+    deps: Deps,
+    dispatcher: Dispatcher,
+    kind: str,
+    mode: str,
+    why: audit.Reason,
+    *,
+    until: int | None = None,
+    ticket: str | None = None,
+) -> Control:
+    """Pause a kind for everybody. When it returns, no run of the kind has started since. `until` in ms since 1970."""
 
     def change(control: Control, now: int) -> Control:
-        state = ModeState(id=why.id, state="pausing", mode=mode, reason=why.reason, by=why.actor, since=now)
+        state = ModeState(id=why.id, state="pausing", mode=mode, reason=why.reason, by=why.actor, since=now,
+                          until=until, ticket=ticket)  # fmt: skip
         return replace(control, closed={**control.closed, kind: state})
 
     _flip(deps, why, "kind.paused", change)
@@ -122,8 +170,12 @@ def close_kind(deps: Deps, dispatcher: Dispatcher, kind: str, mode: str, why: au
 
 
 def finish_kind(deps: Deps, kind: str, id: str) -> None:
-    """Give back every pending run of the kind, then say `paused`."""
-    deal_all(deps, revoke_all(deps, (("kind", "==", kind),), lambda tenant, shard: kind in shard.closed))
+    """Do to the runs of the kind what the pause's mode says, then say `paused`."""
+    state = _read_control(deps).closed.get(kind)
+    if state is None:
+        return
+    conditions = (("kind", "==", kind),)
+    deal_all(deps, revoke_all(deps, conditions, lambda tenant, shard: kind in shard.closed, state.mode))
     _settle_state(
         deps, id, lambda control: control.closed.get(kind), lambda c, s: replace(c, closed={**c.closed, kind: s})
     )
@@ -133,11 +185,40 @@ def open_kind(deps: Deps, dispatcher: Dispatcher, kind: str, why: audit.Reason) 
     """Resume a kind."""
 
     def change(control: Control, now: int) -> Control:
+        resumes = kind in control.closed and crowd
+        control = ramped(control, kind_scope(kind), now, deps.policy.pressure) if resumes else control
         return replace(control, closed={k: state for k, state in control.closed.items() if k != kind})
 
+    crowd = _somebody_waits(deps, ("kind", "==", kind))
     _flip(deps, why, "kind.resumed", change)
     dispatcher.dispatch()
     return _read_control(deps)
+
+
+def _somebody_waits(deps: Deps, *conditions: tuple[str, str, str]) -> bool:
+    """Whether a resume would let anybody loose: without a crowd there is nothing to pace."""
+    query = where(Run, *conditions, ("state", "==", "queued"), order=("created_at",), limit=1)
+    return bool(deps.store.query(Run, query))
+
+
+def stamp(tx: Tx, system: Control, line_shards: int) -> None:
+    """What every system and line shard carries alike, so that whoever starts or queues a run sees it."""
+    fields = {
+        "mode": system.mode,
+        "closed": {kind: state.mode for kind, state in system.closed.items()},
+        "pressure": system.pressure.state,
+        "slow": system.pressure.slow,
+        "ramps": dict(system.ramps),
+    }
+    for scope, count in ((SYSTEM, system.shards), (LINE, line_shards)):
+        for index in range(count):
+            tx.mask(Shard, wide.shard_id(scope, index), fields)
+
+
+def ramped(control: Control, scope: str, now: int, policy: PressurePolicy) -> Control:
+    """`system` with a ramp that begins for a wide scope: what waited for it takes up again at a pace."""
+    going_on = {s: since for s, since in control.ramps.items() if pace.ramping(since, now, policy)}
+    return replace(control, ramps={**going_on, scope: now})
 
 
 def _flip(deps: Deps, why: audit.Reason, action: str, change: Callable[[Control, int], Control]) -> None:
@@ -147,10 +228,7 @@ def _flip(deps: Deps, why: audit.Reason, action: str, change: Callable[[Control,
         before = _control(tx, SYSTEM)
         after = change(before, tx.now)
         tx.put(after)
-        fields = {"mode": after.mode, "closed": {kind: state.mode for kind, state in after.closed.items()}}
-        for scope, count in ((SYSTEM, before.shards), (LINE, line_shards)):
-            for index in range(count):
-                tx.mask(Shard, wide.shard_id(scope, index), fields)
+        stamp(tx, after, line_shards)
         audit.record(tx, why, action, SYSTEM, _visible(before), _visible(after))
 
     deps.store.transact(body, CONTROL_KEY)

@@ -12,8 +12,8 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from headgate.core import lane as lanes
+from headgate.core import pace, repositories, wide
 from headgate.core import tenant as tenants
-from headgate.core import wide
 from headgate.core.errors import NotFound
 from headgate.core.lane import Lane, LaneState
 from headgate.core.leases import publish_wait_ms
@@ -23,7 +23,8 @@ from headgate.core.policy import Policy
 from headgate.core.run import TERMINAL, Run, RunState, ShardsHeld
 from headgate.core.scopes import LINE, SYSTEM
 from headgate.core.tenant import Holder, Tenant
-from headgate.core.wide import Shard
+from headgate.core.wide import Control, Shard
+from headgate.flow import brakes
 from headgate.store.documents import EventChunk, UserLine, where
 from headgate.store.transaction import Torn, Tx
 
@@ -45,7 +46,7 @@ class Ledger:
     def __init__(self, tx: Tx, tenant: Tenant, policy: Policy) -> None:
         self.tx = tx
         self.policy = policy
-        self.tenant = _in_this_month(tenant, tx.now)
+        self.tenant = _as_of(tenant, tx.now)
         self.touched: list[str] = []
         self.settling: set[str] = set()
         self._offered = tenant.offers
@@ -78,12 +79,25 @@ class Ledger:
         now = self.tx.now
         holder = Holder(since=now, expected=self.policy.execution.expected_seconds, kind=run.kind, scopes=run.scopes)
         self.tenant = tenants.take(self.tenant, run.id, holder)
+        self._note_repository(run)
         clock = max(slots.system.v, self.tenant.served)
         self.tx.put(replace(wide.taken(slots.system, run.id, now), v=clock))
         self.tx.put(wide.taken(slots.kind, run.id, now))
+        self._book(run, slots.system)
         due = now + publish_wait_ms(1, self.policy.execution)
         shards = ShardsHeld(system=slots.system.id, kind=slots.kind.id)
         return replace(run, shards=shards, publish_due=due, publishes=1, holding_since=now)
+
+    def _book(self, run: Run, system: Shard) -> None:
+        """While starts are paced, the moment of the next one stands in the commit of this one."""
+        now, pressure = self.tx.now, self.policy.pressure
+        for scope, per_second in brakes.paced(system, run.kind, now, pressure):
+            control = self.tx.get(Control, scope)
+            if control is not None:
+                self.tx.put(replace(control, next_start=pace.booked(control.next_start, now, per_second)))
+        own = brakes.tenant_rate(self.tenant, now, pressure)
+        if own is not None:
+            self.tenant = replace(self.tenant, next_start=pace.booked(self.tenant.next_start, now, own))
 
     def give(self, run: Run) -> None:
         """Every slot of the run back: idempotent, and only ever in the commit that changes the run."""
@@ -106,6 +120,7 @@ class Ledger:
         self.tx.put(wide.taken(line, run.id, self.tx.now))
         self._count_user(run, +1)
         self.tenant = replace(self.tenant, waiting=self.tenant.waiting + 1)
+        self._note_repository(run)
         run = replace(run, shards=ShardsHeld(line=line.id))
         return run if run.delayed else self.enter_lane(run)
 
@@ -116,6 +131,8 @@ class Ledger:
             if shard is None:
                 raise Torn(f"shard {run.shards.line} of run {run.id} is gone")
             self.tx.put(wide.given(shard, run.id))
+            if shard.settle:
+                self.settling.add(shard.scope)
         self._count_user(run, -1)
         self.tenant = replace(self.tenant, waiting=self.tenant.waiting - 1)
 
@@ -215,6 +232,12 @@ class Ledger:
         self.tx.create(after) if self.tx.peek(Lane, after.id) is None else self.tx.put(after)
         return after
 
+    def _note_repository(self, run: Run) -> None:
+        """Where the plan limits repositories: this one is used now, or when the run is due."""
+        if run.repo is not None and self.policy.plan(self.tenant.plan).repositories is not None:
+            moment = max(self.tx.now, run.not_before or 0)
+            self.tenant = replace(self.tenant, repos=repositories.noted(self.tenant.repos, run.repo, moment))
+
     def _count_user(self, run: Run, step: int) -> None:
         if run.user is None:
             return
@@ -227,13 +250,16 @@ class Ledger:
         return self.tx.get(UserLine, id) or UserLine(id=id, tenant=self.tenant.id, user=user)
 
     def _virtual_time(self) -> float:
-        found = self.tx.hint(Shard, where(Shard, ("scope", "==", SYSTEM), order=("-v",), limit=1))
+        found = self.tx.glimpse(Shard, where(Shard, ("scope", "==", SYSTEM), order=("-v",), limit=1))
         return found[0].v if found else 0.0
 
 
-def _in_this_month(tenant: Tenant, now: int) -> Tenant:
+def _as_of(tenant: Tenant, now: int) -> Tenant:
+    """The tenant without what time has taken away: last month's runs, repositories not used for 30 days."""
     month = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m")
-    return tenant if tenant.month == month else replace(tenant, month=month, month_runs=0)
+    if tenant.month != month:
+        tenant = replace(tenant, month=month, month_runs=0)
+    return replace(tenant, repos=repositories.in_use(tenant.repos, now)) if tenant.repos else tenant
 
 
 def put_run(tx: Tx, run: Run, policy: Policy) -> None:

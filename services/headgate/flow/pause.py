@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
-from headgate.core.run import LIVE, Run, RunState
 from headgate.core.scopes import TENANT, full_name
 from headgate.core.tenant import Gate, Tenant
 from headgate.flow import audit
-from headgate.flow.cancel import cancel_run
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.fleet import deal_all
 from headgate.flow.ledger import Ledger
 from headgate.flow.revoke import revoke_all
-from headgate.store.documents import where
 from headgate.store.transaction import Tx
 
 
@@ -54,16 +51,15 @@ def pause(deps: Deps, dispatcher: Dispatcher, tenant_id: str, asked: Pause, why:
 def finish_pause(deps: Deps, tenant_id: str, scope: str, id: str) -> None:
     """The second phase; idempotent, and the sweep's way to end what a dead process began."""
 
-    def still(tenant: Tenant, shard: object) -> bool:
-        gate = tenant.gates.get(scope)
-        return gate is not None and gate.id == id
-
+    gate = _tenant(deps, tenant_id).gates.get(scope)
+    if gate is None:
+        return
     field, _, name = scope.partition(":")
     inside = ((field, "==", name),) if scope != TENANT else ()
-    settling = revoke_all(deps, (("tenant", "==", tenant_id), *inside), still)
-    gate = _tenant(deps, tenant_id).gates.get(scope)
-    if gate is not None and gate.id == id and gate.mode in ("drain", "drain_cancel"):
-        _cancel_matching(deps, tenant_id, inside, gate.mode)
+    # Any gate, not only this one: who pauses what was just paused anew must not answer before it is so.
+    settling = revoke_all(
+        deps, (("tenant", "==", tenant_id), *inside), lambda tenant, shard: scope in tenant.gates, gate.mode
+    )
 
     def settle(tx: Tx) -> None:
         ledger = Ledger.open(tx, tenant_id, deps.policy)
@@ -86,6 +82,8 @@ def resume(deps: Deps, dispatcher: Dispatcher, tenant_id: str, scope: str, why: 
             return
         gates = {other: held for other, held in ledger.tenant.gates.items() if other != scope}
         ledger.tenant = replace(ledger.tenant, gates=gates)
+        if ledger.tenant.waiting if scope == TENANT else scope in ledger.tenant.parked:
+            ledger.tenant = replace(ledger.tenant, ramp_since=tx.now, next_start=0)  # who waited starts at a pace
         if scope != TENANT:
             ledger.touched.append(scope)
         audit.record(tx, why, "resume", full_name(tenant_id, scope), asdict(gate), None, tenant_id)
@@ -94,13 +92,6 @@ def resume(deps: Deps, dispatcher: Dispatcher, tenant_id: str, scope: str, why: 
     deps.store.transact(body, tenant_id)
     dispatcher.dispatch()
     return _tenant(deps, tenant_id)
-
-
-def _cancel_matching(deps: Deps, tenant_id: str, inside: tuple[tuple[str, str, str], ...], mode: str) -> None:
-    states = sorted(LIVE if mode == "drain_cancel" else LIVE - {RunState.RUNNING})
-    query = where(Run, ("tenant", "==", tenant_id), *inside, ("state", "in", states), order=("created_at",))
-    for run in deps.store.query(Run, query):
-        cancel_run(deps, tenant_id, run.id, only=frozenset(RunState(state) for state in states))
 
 
 def _tenant(deps: Deps, tenant_id: str) -> Tenant:

@@ -12,10 +12,11 @@ from headgate.core.errors import Code, Forbidden, IdempotencyMismatch, InvalidRe
 from headgate.core.lifecycle import Change, created
 from headgate.core.policy import OnLimit
 from headgate.core.run import LIVE, Run, RunState
-from headgate.core.scopes import TENANT
+from headgate.core.scopes import LINE, TENANT
 from headgate.core.submission import Submission, body_hash, run_of
 from headgate.core.tenant import Tenant, blocked
 from headgate.core.wide import Shard
+from headgate.flow import brakes
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.fleet import deal_all
@@ -171,6 +172,7 @@ class _Attempt:
             cancelled
         ):  # what was freed belongs to whoever is next in line: this run goes behind it, and dispatch decides
             facts = replace(facts, view=replace(facts.view, waiters=True))
+        facts = self._braked(ledger, request.run, facts)
         view, decision, line = self._decide(ledger, request, facts)
         basis = self._facts(request, view, decision, tx.now)
         if isinstance(decision, Refuse):
@@ -181,6 +183,14 @@ class _Attempt:
         ledger.tenant = replace(ledger.tenant, month_runs=ledger.tenant.month_runs + 1)
         ledger.close()
         return _Placed(run, cancelled, ledger.settling)
+
+    def _braked(self, ledger: Ledger, run: Run, facts: WideFacts) -> WideFacts:
+        """Nobody starts ahead of a pace, or on a host without the memory: dispatch's brakes bind here too."""
+        if facts.system is None or facts.kind is None:
+            return facts
+        hold = brakes.held(ledger.tx, self.deps, ledger.tenant, facts.system, run.kind)
+        hold = hold or brakes.short_of_memory(self.deps, run.limits.memory_bytes, ledger.tx.now)
+        return facts if hold is None else replace(facts, view=replace(facts.view, held_back=hold.token))
 
     def _open(self, tx: Tx) -> Ledger:
         """The tenant, and the answer that the Idempotency-Key may already have."""
@@ -226,8 +236,11 @@ class _Attempt:
         waiting = ledger.user_line(request.run.user).waiting if request.run.user else 0
         line = facts.line or ledger.line_shard(ledger.tx.chance, bound=True)
         # Mode and closed kinds stand in the line's shards too: the shard that is written is the one that binds.
-        wide = facts.view if line is None else replace(facts.view, mode=line.mode, closed=line.closed)
-        view = replace(view, wide=wide, line=LineView(free=line is not None, user_waiting=waiting))
+        wide = facts.view
+        if line is not None:
+            wide = replace(wide, mode=line.mode, closed=line.closed, pressure=line.pressure)
+        total = None if line is not None else self.uses.of(LINE).cap
+        view = replace(view, wide=wide, line=LineView(free=line is not None, user_waiting=waiting, total=total))
         return view, decide(request, view, self.deps.policy), line
 
     def _place(self, ledger: Ledger, run: Run, facts: WideFacts, line: Shard | None) -> Run:

@@ -16,13 +16,14 @@ from headgate.core.run import Run, RunState
 from headgate.core.scopes import SYSTEM
 from headgate.core.tenant import Tenant
 from headgate.core.wide import Control
-from headgate.flow import audit, dead_letters, fleet, work
+from headgate.flow import audit, dead_letters, draining, fleet, limits, pressure, work
 from headgate.flow.cancel import expire_run
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.ledger import Ledger, put_run
 from headgate.flow.pause import finish_pause, resume
 from headgate.flow.retention import remove_expired
+from headgate.flow.standing import finish_status
 from headgate.store.documents import where
 from headgate.store.port import Query
 from headgate.store.transaction import Tx
@@ -52,9 +53,10 @@ def sweep(deps: Deps, dispatcher: Dispatcher) -> Swept:
         due=_each(deps, _overdue("not_before", now, "queued", delayed=True), lambda run: _due(deps, run)),
         expired=_each(deps, _overdue("start_by", now, "queued"), lambda run: _expire(deps, run)),
         gates=_gates(deps, dispatcher, now),
-        settled=_controls(deps),
+        settled=_controls(deps, dispatcher, now),
         removed=remove_expired(deps, now),
     )
+    pressure.look(deps)
     dispatcher.dispatch()
     deps.telemetry.info("sweep.completed", **{name: getattr(swept, name) for name in Swept.__dataclass_fields__})
     return swept
@@ -172,7 +174,7 @@ def _expire(deps: Deps, run: Run) -> None:
 
 
 def _gates(deps: Deps, dispatcher: Dispatcher, now: int) -> int:
-    """Pauses: end those whose time is over, finish those that a dead process left half-way."""
+    """Pauses: end those whose time is over, finish those that a dead process left half-way. Limits: the same."""
     count = 0
     for tenant in deps.store.every(Tenant):
         for scope, gate in tenant.gates.items():
@@ -183,19 +185,34 @@ def _gates(deps: Deps, dispatcher: Dispatcher, now: int) -> int:
             elif gate.state == "pausing":
                 finish_pause(deps, tenant.id, scope, gate.id)
                 count += 1
+        if tenant.status_gate is not None and tenant.status_gate.state == "pausing":
+            finish_status(deps, tenant.id, tenant.status_gate.id)
+            count += 1
+        count += limits.expire(deps, dispatcher, tenant, now)
     return count
 
 
-def _controls(deps: Deps) -> int:
-    """Wide scopes: deal what is closed, finish a mode or a closed kind that a dead process left half-way."""
+def _controls(deps: Deps, dispatcher: Dispatcher, now: int) -> int:
+    """Wide scopes: deal what is closed, open kinds whose pause is over, finish a mode or a closed kind that a dead
+    process left half-way, record the end of a drain."""
     count = 0
     for control in deps.store.query(Control, where(Control)):
         if control.settle:
             fleet.deal(deps, control.id)
             count += 1
+        count += limits.expire(deps, dispatcher, control, now)
         if control.id == SYSTEM:
-            count += _unfinished(deps, control)
+            count += _reopened(deps, dispatcher, control, now) + _unfinished(deps, control)
+            count += draining.note_drained(deps)
     return count
+
+
+def _reopened(deps: Deps, dispatcher: Dispatcher, control: Control, now: int) -> int:
+    over = [kind for kind, state in control.closed.items() if state.until is not None and state.until <= now]
+    for kind in over:
+        why = audit.Reason(id=deps.ids.new("aud"), actor="system:sweep", reason="the pause's time is over")
+        fleet.open_kind(deps, dispatcher, kind, why)
+    return len(over)
 
 
 def _unfinished(deps: Deps, control: Control) -> int:

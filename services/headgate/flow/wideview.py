@@ -40,7 +40,7 @@ class WideUses:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, scope: str) -> WideUse:
-        """Use of `system` or `kind:…`."""
+        """Use of `system`, `kind:…` or the line."""
         now = self.deps.timing.monotonic()
         with self._lock:
             kept = self._kept.get(scope)
@@ -55,8 +55,9 @@ class WideUses:
         return use
 
     def _count(self, scope: str) -> WideUse:
-        conditions: list[tuple[str, str, object]] = [("state", "in", sorted(IN_FLIGHT))]
-        if scope != SYSTEM:
+        states = ["queued"] if scope == LINE else sorted(IN_FLIGHT)
+        conditions: list[tuple[str, str, object]] = [("state", "in", states)]
+        if scope not in (SYSTEM, LINE):
             conditions.append(("kind", "==", scope.partition(":")[2]))
         control = self.deps.store.get(Control, scope)
         return WideUse(self.deps.store.count(where(Run, *conditions)), control.cap if control else None)
@@ -97,6 +98,7 @@ def look(tx: Tx, deps: Deps, uses: WideUses, run: Run, could_start: bool, out: C
         system_cap=system_use.cap,
         kind_used=kind_use.used,
         kind_cap=kind_use.cap,
+        pressure=sample.pressure if sample else "ok",
     )
     return WideFacts(view, system, kind, line)
 

@@ -104,6 +104,10 @@ _ROWS: tuple[tuple[str, Value, str], ...] = (
     ("pressure.errorWindow", _SOME, "finished runs that the error rate looks back on"),
     ("pressure.errorMinimum", _SOME, "finished runs before the error rate counts; at most pressure.errorWindow"),
     ("pressure.shedBelow", whole(0, 10), "shed refuses new runs of a priority below this; 10 refuses all"),
+    ("pressure.clearShare", share(), "a rule that fires rests again at this share of its threshold"),
+    ("pressure.slowPerSecond", above_zero(1_000), "starts a second while the system is slow, or a ramp begins"),
+    ("pressure.rampDoubleSeconds", _SECONDS, "a ramp doubles its rate so often"),
+    ("pressure.rampSeconds", whole(0, 86_400), "how long a ramp after a pause or a slow spell goes on; 0: none"),
     *((f"pressure.dryRun.{rule}", flag(), f"the {rule} rule is only watched") for rule in PRESSURE_RULES),
     ("discussion.providerCalls", _SOME, "calls of one discussion to its providers at once"),
 )
