@@ -1,12 +1,14 @@
 """A warmed process that kills its children: reads jobs from standard input, a JSON line each, and answers in kind.
 
-Everything is imported here and no thread is ever started, so each child is a fork that begins its scene at once:
+Everything is imported here, a scene has been played once (what is made at first use, as the readers of documents, is
+made) and no thread is left, so each child is a fork that begins its scene at once:
 `python -m headgate.verify.crash_lane` (jobs on standard input), or with a job as argument to play one scene under
 strace.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -18,10 +20,11 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from headgate.verify.crash_points import STATEMENT, Points
+from headgate.verify.crash_points import FRESH, Points
 from headgate.verify.crash_recovery import recover
 from headgate.verify.crash_scene import Setting, Tell, World, play
 
@@ -34,19 +37,22 @@ Said = list[dict[str, Any]]
 
 
 def work_off(job: Mapping[str, Any]) -> dict[str, Any]:
-    """One job's answer. `job`: store, seed, mutant and `kill` (at, n, recovery, again), or `count` in its place."""
+    """One job's answer. `job`: store, seed, mutant and `kill` (at, n, recovery, again_at, again), or `count`: with system
+    calls or without."""
     if job["store"] == "firestore":
         importlib.import_module("headgate.store.firestore")  # once, before the fork
     with tempfile.TemporaryDirectory(prefix="crash-") as folder:
         setting = Setting(store=job["store"], folder=Path(folder), seed=job["seed"], mutant=job["mutant"])
-        return _count(setting) if "count" in job else _kill(setting, job["kill"])
+        return _count(setting, job["count"]) if "count" in job else _kill(setting, job["kill"])
 
 
 def _kill(setting: Setting, kill: Mapping[str, Any]) -> dict[str, Any]:
     told, died = _strace_kill(setting, kill) if kill["at"] in SYSCALLS else _fork_kill(setting, kill)
     deaths = int(died)
     if kill["again"]:
-        more, died = _child(lambda tell: _recover(setting, told, kill, Points(STATEMENT, kill["again"]), "b", tell))
+        more, died = _child(
+            lambda tell: _recover(setting, told, kill, Points(kill["again_at"], kill["again"]), "b", tell)
+        )
         deaths += died
         told += more
     found, died = _child(lambda tell: _recover(setting, told, kill, Points(), "c", tell))
@@ -110,22 +116,44 @@ def _teller(handle: int) -> Tell:
 # --- counting what there is to kill at
 
 
-def _count(setting: Setting) -> dict[str, Any]:
-    """How often a scene passes each point, a recovery its statements, and each system call of one thread at most."""
-    points = Points()
+def _count(setting: Setting, syscalls: bool) -> dict[str, Any]:
+    """How often a scene passes each point, what its fresh statements stand for, how often the recovery from a death in its
+    middle passes each point, and how many system calls of each kind one thread makes at most."""
+    played = _counted(lambda points: _play(setting, points, _to_nobody))
+    if "error" in played:
+        return {"errors": [played["error"]]}
+    middle = _middle(played["passed"])
+    with tempfile.TemporaryDirectory(prefix="crash-") as folder:
+        half = replace(setting, folder=Path(folder))
+        told, _ = _fork_kill(half, middle)
+        recovered = _counted(lambda points: recover(World(half, "b", points, _to_nobody), told, "reclaim"))
+    if "error" in recovered:
+        return {"errors": [recovered["error"]]}
+    traced = syscalls and setting.store == "sqlite"
+    counts = {"scene": played["passed"], "recovery": recovered["passed"], "stands_for": played["stands_for"]}
+    return {**counts, "middle": middle, "syscalls": _count_syscalls(setting) if traced else {}, "errors": []}
 
-    def act(tell: Tell) -> None:
-        _play(setting, points, tell)
-        scene = dict(points.passed)
-        points.passed.clear()
-        recover(World(setting, "b", points, tell), [], "reclaim")
-        tell(scene=scene, recovery=points.passed[STATEMENT])
 
-    told, _ = _child(act)
-    errors = [said["error"] for said in told if "error" in said]
-    if errors:
-        return {"errors": errors}
-    return {**told[-1], "syscalls": _count_syscalls(setting) if setting.store == "sqlite" else {}, "errors": []}
+def _counted(act: Callable[[Points], None]) -> dict[str, Any]:
+    """What a child passed that is not killed, or its `error`."""
+
+    def count(tell: Tell) -> None:
+        points = Points()
+        act(points)
+        tell(passed=points.passed, stands_for=points.stands_for)
+
+    told, _ = _child(count)
+    return told[-1]
+
+
+def _middle(passed: Mapping[str, int]) -> dict[str, Any]:
+    """A kill half-way; where there are no statements, in one of the pauses."""
+    at = FRESH if FRESH in passed else "pause: after commit"
+    return {"at": at, "n": (passed[at] + 1) // 2}
+
+
+def _to_nobody(**said: object) -> None:
+    """A scene that is only counted has no watcher."""
 
 
 def _count_syscalls(setting: Setting) -> dict[str, int]:
@@ -160,12 +188,23 @@ def _traced(setting: Setting, *options: str) -> tuple[Said, bool]:
     return told, done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
+def _warm() -> None:
+    """Play once. What goes wrong is not told here: the count, which comes first of all jobs, tells it."""
+    with tempfile.TemporaryDirectory(prefix="crash-") as folder, contextlib.suppress(Exception):
+        world = World(Setting(store="sqlite", folder=Path(folder), seed=0), "a", Points(), _to_nobody)
+        try:
+            play(world)
+        finally:
+            world.deps.store.close()  # whatever happened: its threads must be gone before a fork
+
+
 def main(arguments: list[str]) -> None:
     """Serve jobs until standard input ends; with an argument, play that scene."""
     if arguments:
         job = json.loads(arguments[0])
         setting = Setting(store="sqlite", folder=Path(job["folder"]), seed=job["seed"], mutant=job["mutant"])
         _as_child(lambda tell: _play(setting, Points(), tell), _teller(sys.stdout.fileno()))
+    _warm()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(work_off(json.loads(line))) + "\n")
         sys.stdout.flush()

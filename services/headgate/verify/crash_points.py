@@ -20,6 +20,9 @@ from headgate.store.sqlite import SqliteBackend, _Commit, _holds, _write
 from headgate.verify.faulty import Pigeonhole
 
 STATEMENT = "statement"
+FRESH = "statement: fresh"
+"""A statement before which something is new: a statement that was no read, or an answer that was told. Whoever dies at
+one that is not fresh leaves the same documents and the same promises as whoever dies at the fresh one before it."""
 WRITE = "write"
 """A statement that writes: a kill there stands in the middle of a commit."""
 
@@ -32,12 +35,30 @@ class Points:
     n: int = 0
     passed: Counter[str] = field(default_factory=Counter)
     step_name: str = "start"
+    stands_for: list[int] = field(default_factory=list)
+    """Of each fresh statement: how many statements there are from it to the next."""
+    _news: bool = True
 
     def pass_(self, point: str) -> None:
         """The process is at this point."""
         self.passed[point] += 1
         if point == self.at and self.passed[point] == self.n:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def statement(self, text: str) -> None:
+        """The process is about to execute a statement."""
+        if self._news:
+            self.stands_for.append(0)
+            self.pass_(FRESH)
+        self.stands_for[-1] += 1
+        self.pass_(STATEMENT)
+        if text.startswith(("INSERT", "UPDATE", "DELETE")):
+            self.pass_(WRITE)
+        self._news = not text.startswith("SELECT")
+
+    def told(self) -> None:
+        """The process has answered somebody."""
+        self._news = True
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -65,13 +86,8 @@ class TracedSqlite(SqliteBackend):
 
     def _connect(self) -> sqlite3.Connection:
         connection = super()._connect()
-        connection.set_trace_callback(self._traced)
+        connection.set_trace_callback(self._points.statement)
         return connection
-
-    def _traced(self, statement: str) -> None:
-        self._points.pass_(STATEMENT)
-        if statement.startswith(("INSERT", "UPDATE", "DELETE")):
-            self._points.pass_(WRITE)
 
 
 class Transactionless(TracedSqlite):

@@ -112,6 +112,7 @@ class World:
 
     def __post_init__(self) -> None:
         """Open the store, wire the flows, make what every start makes."""
+        self.tell = _noticed(self.tell, self.points)
         timing, ids = sources.SystemTiming(Random(self.setting.seed)), Names(self.name)
         backend = PointedBackend(_backend(self.setting, self.points, ids, timing), self.points)
         self.broker = PointedBroker(points=self.points)
@@ -303,6 +304,14 @@ def rounds(world: World, most: int = 60) -> Iterator[int]:
 def in_flight(world: World) -> list[Run]:
     """Runs that hold slots."""
     return [run for run in world.live() if run.state in IN_FLIGHT]
+
+
+def _noticed(tell: Tell, points: Points) -> Tell:
+    def telling(**said: object) -> None:
+        tell(**said)
+        points.told()
+
+    return telling
 
 
 def _backend(setting: Setting, points: Points, ids: Names, timing: sources.SystemTiming) -> Backend:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from random import Random
+from pathlib import Path
 from typing import TypeVar
 
 from headgate.core.errors import Unavailable
@@ -26,6 +26,7 @@ from headgate.flow.submit import Accepted
 from headgate.handlers.interface import Done, Failed
 from headgate.sources import SystemTiming
 from headgate.store.documents import where
+from headgate.verify.decisions import FAIL, STALL, TWICE, Decisions
 from headgate.verify.ground import Ground, fresh_name
 from headgate.verify.live import live_place, owner, prepare, together
 from headgate.verify.places import Place
@@ -53,7 +54,7 @@ POLICY = replace(Policy(), line=BOUNDLESS, execution=QUICK)
 class Crowd:
     """A broker that hands out its messages in any order, most of them more than once; it keeps all of them for later."""
 
-    rng: Random
+    decisions: Decisions
     counted: Counter[str]
     published: list[Message] = field(default_factory=list)
     _bag: list[Message] = field(default_factory=list)
@@ -63,17 +64,18 @@ class Crowd:
         """See Delivery."""
         with self._lock:
             self.published.append(message)
-            if self.rng.random() < 0.01:
+            copies = self.decisions.copies()
+            if not copies:
                 self.counted["dropped"] += 1
                 raise DeliveryDown("dropped")
-            self._bag += [message] * self.rng.choice((1, 1, 2, 3))
+            self._bag += [message] * copies
 
     def take(self) -> Message | None:
         """Any message, or None when there is none now."""
         with self._lock:
             if not self._bag:
                 return None
-            index = self.rng.randrange(len(self._bag))
+            index = int(self.decisions.place() * len(self._bag))
             self._bag[index], self._bag[-1] = self._bag[-1], self._bag[index]
             return self._bag.pop()
 
@@ -81,14 +83,14 @@ class Crowd:
         """`count` of the messages there ever were, and among them forged ones: a fence and a run that never were."""
         with self._lock:
             for _ in range(count):
-                old = self.rng.choice(self.published)
-                forged = self.rng.choice((replace(old, fence=old.fence + 7), replace(old, run_id="run_nobody")))
-                self._bag.append(forged if self.rng.random() < 0.05 else old)
-
-    def chance(self) -> float:
-        """0 ≤ x < 1."""
-        with self._lock:
-            return self.rng.random()
+                late = self.decisions.late()
+                old = self.published[int(late.which * len(self.published))]
+                forged = {
+                    None: old,
+                    "fence": replace(old, fence=old.fence + 7),
+                    "run": replace(old, run_id="run_nobody"),
+                }
+                self._bag.append(forged[late.forged])
 
     def ping(self, timeout: float) -> None:
         """See Delivery."""
@@ -123,19 +125,29 @@ class Deliveries:
 
 
 def run_deliveries(
-    ground: Ground, seed: int, n: int, progress: Callable[[int, int], None] = lambda done, total: None
+    ground: Ground,
+    seed: int,
+    n: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    schedule: Path | None = None,
 ) -> Deliveries:
-    """At least `n` deliveries of the messages of n / 4 runs."""
-    name, rng = fresh_name(), Random(seed)
+    """At least `n` deliveries of the messages of n / 4 runs. The decisions of a `schedule` file that exists are repeated
+    (its seed and n count); if there is none, it is written. Raises InvalidRequest."""
+    known = schedule is not None and schedule.exists()
+    decisions = Decisions.load(schedule) if schedule is not None and known else Decisions(seed=seed, n=n)
+    name = fresh_name()
     counted: Counter[str] = Counter({"staleRefused": 0, "nothingToDo": 0, "stalled": 0, "dropped": 0, "late": 0})
-    crowd = Crowd(rng, counted)
+    crowd = Crowd(decisions, counted)
     places = [live_place(f"p{number}", ground.open(name), crowd, POLICY) for number in range(PROCESSES)]
     try:
         prepare(places[0], TENANTS, "enterprise")
-        return _Storm(places, crowd, counted, max(1, n // DELIVERIES_PER_RUN), n, progress).run()
+        runs = max(1, decisions.n // DELIVERIES_PER_RUN)
+        return _Storm(places, crowd, counted, runs, decisions.n, progress).run()
     finally:
         for place in places:
             place.deps.store.close()
+        if schedule is not None and not known:
+            decisions.save(schedule)
 
 
 class _Storm:
@@ -234,13 +246,13 @@ class _Storm:
         run = work.claim(place.deps, message.run_id, message.fence, place.name)
         if run is None:
             return self._count("nothingToDo")
-        if self.crowd.chance() < 0.02:
+        fate = self.crowd.decisions.attempt()
+        if STALL in fate:
             self._count("stalled")
             self.timing.sleep(QUICK.lease_seconds * 2)
         failed = Failed(code="HANDLER_ERROR", message="of the proof", retryable=True)
-        outcome = failed if self.crowd.chance() < 0.1 else Done({})
-        for _ in range(2 if self.crowd.chance() < 0.1 else 1):
-            self._finish(place, run, outcome)
+        for _ in range(2 if TWICE in fate else 1):
+            self._finish(place, run, failed if FAIL in fate else Done({}))
 
     def _finish(self, place: Place, run: Run, outcome: Done | Failed) -> None:
         after = work.finish(place.deps, place.dispatcher, run, work.Ending(outcome=outcome))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 from headgate.core.errors import Code, HeadgateError
 from headgate.core.policy import PLANS, OnLimit, Policy
@@ -20,6 +22,7 @@ from headgate.core.tenant import Tenant
 from headgate.flow import invariants
 from headgate.flow.deps import Asking
 from headgate.flow.submit import Accepted
+from headgate.verify import schedule_file
 from headgate.verify.faulty import Pigeonhole
 from headgate.verify.ground import Ground, fresh_name
 from headgate.verify.live import live_place, owner, percentile, prepare, together
@@ -28,6 +31,8 @@ from headgate.verify.places import Place
 PROCESSES = 2
 APART_SECONDS = 0.005
 """Callers start within this time of each other, as the seed draws it."""
+MOST_APART_SECONDS = 10.0
+"""So far apart a file may put them."""
 TENANT = "acme"
 
 
@@ -69,27 +74,79 @@ class Races:
         return {"races": [race.as_json() for race in self.races], "over": over, "under": under, "ok": self.ok}
 
 
+class Caller(NamedTuple):
+    """One who submits: in which process, how long (s) after the start."""
+
+    process: int
+    after: float
+
+
+Starts = Mapping[str, Sequence[Caller]]
+"""Of each plan that is raced for, the callers."""
+
+
 def run_races(
-    ground: Ground, seed: int, submitters: int, progress: Callable[[int, int], None] = lambda done, total: None
+    ground: Ground,
+    seed: int,
+    submitters: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    schedule: Path | None = None,
 ) -> Races:
-    """A race at each plan's cap: 1, 5 and 20 by default."""
-    plans = sorted(PLANS.values(), key=lambda plan: plan.concurrent)
+    """A race at each plan's cap: 1, 5 and 20 by default. With a `schedule` file that exists its races with its callers; if
+    there is none, it is written. Raises InvalidRequest."""
+    known = schedule is not None and schedule.exists()
+    starts = load(schedule) if schedule is not None and known else _drawn(seed, submitters)
+    if schedule is not None and not known:
+        save(starts, schedule)
     races = []
-    for number, plan in enumerate(plans):
-        progress(number, len(plans))
-        races.append(_race(ground, plan.name, Random(f"{seed}/{plan.name}"), submitters))
-    progress(len(plans), len(plans))
+    for number, (plan, callers) in enumerate(starts.items()):
+        progress(number, len(starts))
+        races.append(_race(ground, plan, callers))
+    progress(len(starts), len(starts))
     return Races(races=tuple(races))
 
 
-def _race(ground: Ground, plan: str, rng: Random, submitters: int) -> Race:
+def _drawn(seed: int, submitters: int) -> Starts:
+    plans = sorted(PLANS.values(), key=lambda plan: plan.concurrent)
+    chances = {plan.name: Random(f"{seed}/{plan.name}") for plan in plans}
+    return {
+        name: [Caller(number % PROCESSES, rng.random() * APART_SECONDS) for number in range(submitters)]
+        for name, rng in chances.items()
+    }
+
+
+def load(file: Path) -> Starts:
+    """The races of a file: `{"races": [{"plan": "free", "callers": [{"process": 0, "after": 0.002}, …]}, …]}`.
+
+    Raises InvalidRequest, which names the field.
+    """
+    starts: dict[str, Sequence[Caller]] = {}
+    for race in schedule_file.read(file).fields("races")["races"].list(least=1):
+        parts = race.fields("plan", "callers")
+        plan = parts["plan"].one_of(*PLANS)
+        if plan in starts:
+            parts["plan"].wrong("is raced for twice")
+        callers = [one.fields("process", "after") for one in parts["callers"].list(least=1)]
+        starts[plan] = [
+            Caller(one["process"].whole(0, PROCESSES - 1), one["after"].number(0, MOST_APART_SECONDS))
+            for one in callers
+        ]
+    return starts
+
+
+def save(starts: Starts, file: Path) -> None:
+    """Write the races, so that they can be repeated. Raises InvalidRequest."""
+    races = [{"plan": plan, "callers": [one._asdict() for one in callers]} for plan, callers in starts.items()]
+    schedule_file.write(file, {"races": races})
+
+
+def _race(ground: Ground, plan: str, callers: Sequence[Caller]) -> Race:
     name = fresh_name()
     places = [live_place(f"p{n}", ground.open(name), Pigeonhole(), Policy()) for n in range(PROCESSES)]
     try:
         prepare(places[0], [TENANT], plan)
-        start = threading.Barrier(submitters)
-        waits = [rng.random() * APART_SECONDS for _ in range(submitters)]
-        calls = [partial(_one, places[n % PROCESSES], start, wait) for n, wait in enumerate(waits)]
+        start = threading.Barrier(len(callers))
+        calls = [partial(_one, places[caller.process], start, caller.after) for caller in callers]
         return _judged(places[0], plan, together(calls))
     finally:
         for place in places:

@@ -29,7 +29,7 @@ EXAMPLES = (
 )
 FEW = {"sim": 3, "crash": 20, "races": 200, "deliveries": 400}
 """Default sizes on the Firestore emulator, which is slow."""
-MANY = {"sim": 500, "crash": 500, "races": 200, "deliveries": 10_000}
+MANY = {"sim": 500, "crash": 1500, "races": 200, "deliveries": 10_000}
 
 
 def _options(command: F) -> F:
@@ -42,6 +42,11 @@ def _options(command: F) -> F:
 def _size(name: str, what: str, *names: str) -> Callable[[F], F]:
     words = f"{what} ({MANY[name]:,}; on firestore {FEW[name]:,})."
     return click.option(*(names or ("--n",)), type=click.IntRange(1), metavar="N", help=words)
+
+
+def _schedule(what: str) -> Callable[[F], F]:
+    words = f"{what} of this file are repeated; if there is no such file, it is written."
+    return click.option("--schedule", "file", type=click.Path(path_type=Path), metavar="FILE", help=words)
 
 
 _seed = click.option("--seed", type=int, default=1, show_default=True, help="What chance is drawn from.")
@@ -86,35 +91,38 @@ def sim(seeds: int | None, seed_base: int, file: Path | None, store: str) -> int
     return _end(tally.ok, tally.as_json(seconds), lambda: _tell_sim(tally, store, seconds))
 
 
-@verify.command(examples=("headgate verify crash --n 100", "headgate verify crash --schedule kills.json"))
-@_size("crash", "About how many kills")
-@_seed
-@click.option(
-    "--schedule", "file", type=click.Path(path_type=Path), metavar="FILE",
-    help="Kills of this file are repeated; if there is no such file, it is written.",
+@verify.command(
+    examples=("headgate verify crash --n 100", "headgate verify crash --schedule kills.json",
+              "headgate verify crash --mutant no-transaction")
 )  # fmt: skip
+@_size("crash", "About how many kills; without it one at each point")
+@_seed
+@_schedule("Kills")
+@click.option("--mutant", metavar="NAME", help="Break the store on purpose, to see it caught: no-transaction.")
 @_options
-def crash(n: int | None, seed: int, file: Path | None, store: str) -> int:
+def crash(n: int | None, seed: int, file: Path | None, mutant: str | None, store: str) -> int:
     """Kill real processes (SIGKILL) at every statement and at named points, start again, and recount everything."""
     from headgate.verify.crash import run_crash
 
+    few = FEW["crash"] if store == "firestore" or mutant else None
     with _ground(store), bar("kills") as progress:
-        report = _asked(lambda: run_crash(
-            store=store, seed=seed, n=n or _default("crash", store), schedule=file, progress=progress
-        ))  # fmt: skip
+        report = _asked(
+            lambda: run_crash(store=store, seed=seed, n=n or few, schedule=file, progress=progress, mutant=mutant)
+        )
     return _end(report.ok, report.as_json(), lambda: output.facts(report.as_json().items()))
 
 
 @verify.command(examples=("headgate verify races", "headgate verify races --store firestore --n 200"))
 @_size("races", "How many submit at the same moment")
 @_seed
+@_schedule("Callers, their processes and their starts")
 @_options
-def races(n: int | None, seed: int, store: str) -> int:
+def races(n: int | None, seed: int, file: Path | None, store: str) -> int:
     """Race: many submit for one tenant at the same moment, at caps 1, 5 and 20. Exactly the cap is admitted."""
     from headgate.verify.races import run_races
 
     with _ground(store) as ground, bar("races") as progress:
-        found = run_races(ground, seed, n or _default("races", store), progress)
+        found = _asked(lambda: run_races(ground, seed, n or _default("races", store), progress, file))
 
     def tell() -> None:
         titles = ("CAP", "SUBMITTERS", "ADMITTED", "GAVE UP", "P50 S", "P99 S")
@@ -129,13 +137,17 @@ def races(n: int | None, seed: int, store: str) -> int:
 @verify.command(examples=("headgate verify deliveries", "headgate verify deliveries --n 2000 --seed 3"))
 @_size("deliveries", "How many messages are delivered, at least")
 @_seed
+@_schedule("Decisions (order, copies, stalls, forgeries)")
 @_options
-def deliveries(n: int | None, seed: int, store: str) -> int:
-    """Deliver messages duplicated, shuffled, dropped, forged and too late, on real threads. Each run has one outcome."""
+def deliveries(n: int | None, seed: int, file: Path | None, store: str) -> int:
+    """Deliver messages duplicated, shuffled, dropped, forged and too late, on real threads. Each run has one outcome.
+
+    The threads are real: a schedule repeats what was decided, not which thread came first.
+    """
     from headgate.verify.deliveries import run_deliveries
 
     with _ground(store) as ground, bar("runs") as progress:
-        found = run_deliveries(ground, seed, n or _default("deliveries", store), progress)
+        found = _asked(lambda: run_deliveries(ground, seed, n or _default("deliveries", store), progress, file))
 
     def tell() -> None:
         output.facts((name, value) for name, value in found.as_json().items() if name != "violations")
