@@ -35,6 +35,13 @@ def add(tx: Tx, step: int = 1, id: str = "user_a") -> int:
     return now.waiting + step
 
 
+def add_to_found(tx: Tx) -> int:
+    """The same, found by a query."""
+    [now] = tx.hint(UserLine, LINES)
+    tx.put(line(waiting=now.waiting + 1))
+    return now.waiting + 1
+
+
 def take_one(tx: Tx) -> int:
     """The last but so many; raises when there is none left: a refusal."""
     now = tx.get(UserLine, "user_a") or line()
@@ -198,6 +205,52 @@ class TransactContract:
 
         assert store.transact(body, KEY) > 0
         assert waiting(store) == 3
+
+    def test_what_one_body_found_before_is_not_what_those_folded_with_it_see(
+        self, backend: Hooked, store: Store, other: Store
+    ):
+        store.transact(add, KEY)
+        [stale] = store.hints(UserLine, LINES)
+        other.transact(add, KEY)
+
+        def adopt(tx: Tx) -> int:
+            adopted = tx.adopt(UserLine, stale)
+            assert adopted is not None
+            return adopted.waiting
+
+        def look(tx: Tx) -> int:
+            found = tx.get(UserLine, "user_a")
+            assert found is not None
+            return found.waiting
+
+        assert Held(backend).folded(store, [adopt, look]) == [2, 2], "nothing is written, so nothing else checks it"
+
+    @pytest.mark.parametrize("second", [add, add_to_found])
+    def test_what_a_body_masks_is_not_put_back_by_one_folded_with_it(
+        self, backend: Hooked, store: Store, second: Callable[[Tx], int]
+    ):
+        """As a cap that is cut and, by another caller in the same commit, dealt anew: the later of the two must win."""
+        store.transact(add, KEY)
+
+        def mask(tx: Tx) -> None:
+            tx.mask(UserLine, "user_a", {"waiting": 40})
+
+        assert Held(backend).folded(store, [mask, second]) == [None, 41]
+        assert waiting(store) == 41
+
+    def test_a_glimpse_is_of_now_and_no_part_of_the_view(self, store: Store, other: Store):
+        store.transact(add, KEY)
+        meanwhile = Meanwhile(lambda: other.transact(add, KEY))
+
+        def body(tx: Tx) -> tuple[int, int]:
+            before = tx.peek(UserLine, "user_a")
+            meanwhile()
+            [glimpsed] = tx.glimpse(UserLine, LINES)
+            after = tx.peek(UserLine, "user_a")
+            assert before == after is not None
+            return after.waiting, glimpsed.waiting
+
+        assert store.transact(body, KEY) == (1, 2)
 
     def test_a_mask_is_never_refused(self, store: Store, other: Store):
         store.transact(add, KEY)

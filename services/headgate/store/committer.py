@@ -234,7 +234,7 @@ class Committer:
         An earlier attempt whose reply was lost may have been applied, or may still be. If this very view shows it, its
         answers stand. If not, this commit rewrites what that one relied on: after it, that one can never be applied.
         """
-        tx = Tx(self._backend, timeout, group.attempt, self._timing.random())
+        tx = Tx(self._backend, timeout, group.attempt, self._timing.random(), shared=len(group.jobs) > 1)
         for doubt in group.doubts:
             if tx.settles(doubt.commit_id, doubt.keys):
                 return _answer(doubt.answers)

@@ -51,12 +51,16 @@ class _Mark(NamedTuple):
 class Tx:
     """What a transaction's body works with. Every value it returns is frozen; `put` lays a new one over it."""
 
-    def __init__(self, backend: Backend, timeout: float, attempt: int = 0, chance: float = 0.0) -> None:
+    def __init__(
+        self, backend: Backend, timeout: float, attempt: int = 0, chance: float = 0.0, shared: bool = False
+    ) -> None:
         self._backend = backend
         self._timeout = timeout
         self.attempt = attempt
         self.chance = chance
         """0 ≤ x < 1, the same for all bodies of the commit: so that they look for free shards from the same place on."""
+        self._shared = shared
+        """Several bodies work with it: what one found before it began may be too old for the others."""
         self._seen: dict[Key, Found] = {}
         self._answers: dict[str, Read] = {}
         self._decoded: dict[Key, Any] = {}
@@ -105,6 +109,7 @@ class Tx:
         self._now = self._now or read.now
         found = [f for f in read.found if f.key not in touched]
         for f in found:
+            self._refuse_masked(f.key)
             self._seen.setdefault(f.key, f)
         found += self._overlaid(query)
         found = in_order(query, found) if touched else found
@@ -112,6 +117,10 @@ class Tx:
         if None in values:
             raise Torn("a document was found that a moment ago was not there")
         return values
+
+    def glimpse(self, cls: type[D], query: Query) -> list[D]:
+        """What matches in the store, as it is now. No part of the view: what `hint` finds is as it was first seen here."""
+        return [from_raw(cls, found.raw) for found in self._ask(query).found if found.raw is not None]
 
     def _ask(self, query: Query) -> Read:
         """One view, one answer: of 64 folded bodies that ask the same the first pays."""
@@ -121,9 +130,10 @@ class Tx:
         return self._answers[asked]
 
     def adopt(self, cls: type[D], hint: Hint) -> D | None:
-        """A document that a query outside has found, as if read here; a repeated attempt reads it anew."""
+        """A document that a query outside has found, as if read here; a repeated attempt reads it anew, and so does a
+        shared view: a body that shares it may answer by it and write nothing that would check it."""
         key = hint.found.key
-        if self.attempt == 0:
+        if self.attempt == 0 and not self._shared:
             self._seen.setdefault(key, hint.found)
         return self.get(cls, key.id)
 
@@ -134,6 +144,7 @@ class Tx:
     def _current(self, cls: type[D], key: Key) -> D | None:
         if key in self._deletes:
             return None
+        self._refuse_masked(key)
         if key not in self._puts and key not in self._seen:
             self._remember(self._backend.get([key], self._timeout))
         value: D | None = self._value(cls, key)
@@ -175,8 +186,13 @@ class Tx:
         self._deletes.add(key)
 
     def mask(self, cls: type, id: str, fields: Raw) -> None:
-        """Set fields without looking at the version: cannot be starved. Not seen by this transaction's reads."""
+        """Set fields without looking at the version: cannot be starved. Nobody may read the document here after that."""
         self._masks.append(Mask(Key(collection_of(cls), id), fields))
+
+    def _refuse_masked(self, key: Key) -> None:
+        """A folded body must not read past what another one masked, and then put it back: they are committed apart."""
+        if any(mask.key == key for mask in self._masks):
+            raise Torn(f"{key} is masked in this very commit")
 
     # --- for the committer
 
