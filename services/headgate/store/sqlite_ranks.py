@@ -26,13 +26,13 @@ def prefix_sql(query: Query) -> tuple[str, list[Any]] | None:
     """
     said: Mapping[tuple[str, str], Any] = {(w.field, w.op): w.value for w in query.where}
     bound = said.get(("key", "<"))
-    fixed = {(field, op, value) for (field, op), value in said.items() if field in ("state", "delayed")}
+    in_line = all(said.get((field, op)) == value for field, op, value in _LINE)
     rest = set(said) - {("state", "=="), ("delayed", "=="), ("tenant", "=="), ("key", "<"), ("priority", "in")}
     if (
         query.collection != "runs"
         or not isinstance(bound, int)
         or ("tenant", "==") not in said
-        or fixed != _LINE
+        or not in_line
         or rest
     ):
         return None
