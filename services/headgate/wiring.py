@@ -25,6 +25,8 @@ from headgate.handlers.interface import CommandSpec, HandlerConfig
 from headgate.handlers.registry import load_handlers
 from headgate.outbound.artifacts import ArtifactStore
 from headgate.outbound.folder_artifacts import FolderArtifacts
+from headgate.outbound.host import HostMemory
+from headgate.outbound.surroundings import AnyHost, Broker
 from headgate.policy_file import load_policy
 from headgate.settings import Settings
 from headgate.settings.commands import load_commands, runnable
@@ -85,6 +87,8 @@ def build(settings: Settings) -> System:
         timing=timing,
         telemetry=telemetry,
         alarm=alarm,
+        host=HostMemory() if settings.delivery == "embedded" else AnyHost(),
+        broker=_broker(settings, timing, telemetry),
     )
     dispatcher = Dispatcher(deps)
     place = _place(settings, ids)
@@ -149,6 +153,18 @@ def _artifacts(settings: Settings) -> ArtifactStore:
     from headgate.outbound.gcs_artifacts import GcsArtifacts
 
     return GcsArtifacts(settings.artifact_bucket, Client(project=settings.project))
+
+
+def _broker(settings: Settings, timing: sources.SystemTiming, telemetry: Telemetry) -> Broker | None:
+    """Cloud Monitoring knows the subscription's backlog; elsewhere our own records do."""
+    if settings.delivery == "embedded" or settings.pubsub_emulator is not None:
+        return None
+    from google.cloud.monitoring_v3 import MetricServiceClient  # it takes 20 MiB
+
+    from headgate.outbound.monitoring import MonitoredSubscription
+
+    client = MetricServiceClient()
+    return MonitoredSubscription(client, settings.project, settings.subscription, timing.wall_ms, telemetry)
 
 
 def _budget(settings: Settings) -> Budget:

@@ -12,6 +12,7 @@ from headgate.delivery.port import Delivery
 from headgate.flow.alarm import Alarm, NoAlarm
 from headgate.handlers.interface import Handler
 from headgate.outbound.artifacts import ArtifactStore
+from headgate.outbound.surroundings import AnyHost, Broker, Host
 from headgate.store.reader import Store
 from headgate.telemetry.port import Telemetry
 
@@ -40,36 +41,6 @@ class Timing(Protocol):
 
     def random(self) -> float:
         """0 ≤ x < 1."""
-
-
-class Host(Protocol):
-    """The machine that runs start on."""
-
-    def free_memory(self) -> int | None:
-        """Bytes that a new process could use now; None = runs start elsewhere, or nobody knows."""
-
-
-class AnyHost:
-    """Runs start elsewhere: this machine's memory says nothing."""
-
-    def free_memory(self) -> int | None:
-        """See Host."""
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What the broker has not got rid of: messages, and the age of the oldest in seconds."""
-
-    depth: int
-    oldest_seconds: float
-
-
-class Broker(Protocol):
-    """What is known of the broker's own backlog."""
-
-    def backlog(self) -> Backlog | None:
-        """The backlog now; None = it cannot be read now. May take seconds."""
 
 
 class Changes:
