@@ -14,7 +14,7 @@ from headgate.core.policy import Execution, Policy
 from headgate.core.run import Run
 from headgate.delivery.port import Message
 from headgate.flow import cancel, invariants, overview, work
-from headgate.flow.deps import Asking
+from headgate.flow.deps import Asking, Deps
 from headgate.flow.execute import Executor, Handled, correlation
 from headgate.handlers.interface import Done, Failed, Job
 from headgate.sources import SystemTiming
@@ -213,6 +213,29 @@ def test_an_outcome_waits_for_a_store_that_is_away_for_a_moment(stage: Stage) ->
     finally:
         work.finish = finish
     assert (stage.world.state(run), len(tries)) == ("completed", 3)
+
+
+def test_output_waits_for_a_store_that_is_away_for_a_moment(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    beat, tries, stored = work.beat, [], threading.Event()
+
+    def flaky(deps: Deps, run: Run, output: str = "") -> None:
+        tries.append(output)
+        if len(tries) == 1:
+            raise Unavailable("hiccup")
+        beat(deps, run, output)
+        stored.set()
+
+    def speak(job: Job) -> Done:
+        job.log(b"first\n")
+        assert stored.wait(10)
+        return Done({})
+
+    monkeypatch.setattr(work, "beat", flaky)
+    stage.kind.work = speak
+    run = stage.world.accepted()
+    stage.handle(run)
+    assert tries[:2] == ["first\n", "first\n"]
+    assert "".join(c.text for c in overview.output_of(stage.world.deps, stage.world.run(run))) == "first\n"
 
 
 def test_correlation_reaches_the_child(stage: Stage) -> None:

@@ -50,3 +50,21 @@ def test_after_every_kick_a_pass_begins(world: World, when: int) -> None:
     kick = dispatcher.log.index("kick")
     assert "pass" in dispatcher.log[kick:], dispatcher.log
     assert not dispatcher._busy
+
+
+class Interrupted(Dispatcher):
+    """Somebody kicks in the middle of its first pass."""
+
+    passes = 0
+
+    def _pass(self, *facts: Any) -> Any:
+        self.passes += 1
+        if self.passes == 1:
+            assert self.dispatch() == {}
+        return super()._pass(*facts)
+
+
+def test_a_kick_during_a_pass_makes_another(world: World) -> None:
+    dispatcher = Interrupted(world.deps)
+    dispatcher.dispatch()
+    assert dispatcher.passes == 2

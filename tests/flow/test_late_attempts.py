@@ -1,12 +1,15 @@
-"""Attempts that are over while the next one runs, runs of scopes that are emptied, and workers of other places."""
+"""Attempts that are over while the next one runs; scopes that are emptied, resumed, drained; workers of other places."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from headgate.core.errors import StaleFence
+from headgate.core.policy import OnLimit, Policy
 from headgate.core.run import Run
-from headgate.flow import pause, sweep, work
+from headgate.flow import fleet, pause, sweep, work
 from headgate.flow.pause import Pause
 from headgate.handlers.interface import Done, Failed
 from tests.support.world import World
@@ -55,3 +58,11 @@ def test_a_start_leaves_the_runs_of_other_places_alone(world: World) -> None:
     sweep.reclaim(world.deps, world.dispatcher, "another-place:")
     assert world.run(run) == run
     world.finish(run)
+
+
+def test_a_drain_is_known_to_who_would_wait_behind_a_full_system(tmp_path: Path) -> None:
+    """No shard of the system has room, so the mode is read where the run would stand in line."""
+    world = World(tmp_path, Policy(system=1))
+    world.accepted()
+    fleet.set_mode(world.deps, world.dispatcher, "draining", world.why())
+    assert world.refused(on_limit=OnLimit.QUEUE) == "SYSTEM_DRAINING"
