@@ -10,7 +10,7 @@ import pytest
 
 from headgate.core.errors import StaleFence
 from headgate.core.run import Run
-from headgate.flow import overview, sweep, work
+from headgate.flow import overview, work
 from headgate.handlers.interface import Done, Failed
 from headgate.store.transaction import Tx
 from tests.support.lone_worker import QUICK_LEASE, lone_worker

@@ -111,11 +111,10 @@ def with_broker(world: World) -> Broker:
     return broker
 
 
-def round_of(process: Process | World, seconds: float = SWEEP_SECONDS) -> None:
+def round_of(world: World, seconds: float = SWEEP_SECONDS) -> None:
     """Time passes, the sweep comes."""
-    clock = process.clock if isinstance(process, World) else process.deps.timing._clock  # type: ignore[attr-defined]
-    clock.forward(seconds)
-    sweep.sweep(process.deps, process.dispatcher)
+    world.clock.forward(seconds)
+    sweep.sweep(world.deps, world.dispatcher)
 
 
 def execute(world: World, message: Message) -> Run | None:
@@ -128,12 +127,10 @@ def execute(world: World, message: Message) -> Run | None:
 
 def execute_all(world: World) -> int:
     """Every message that lies in the broker, and what follows from it; how many had something to do."""
-    messages = world.delivery.messages if isinstance(world.deps.delivery, HeldDelivery) else []
-    if isinstance(world.deps.delivery, HeldDelivery):
-        messages = world.deps.delivery.messages
-    done = 0
-    while messages:
-        done += execute(world, messages.pop(0)) is not None
+    broker, done = world.deps.delivery, 0
+    assert isinstance(broker, HeldDelivery)
+    while broker.messages:
+        done += execute(world, broker.messages.pop(0)) is not None
     return done
 
 
