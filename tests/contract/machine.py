@@ -53,8 +53,8 @@ class Shut(NamedTuple):
         return run.kind == self.name or (run.tenant == self.where and self.name in (TENANT, *run.scopes))
 
     def leaves(self) -> frozenset[str]:
-        """A closed kind gives back what is pending, in whatever mode."""
-        return LEAVES["hold"] if self.where in ("kind", "mode") else LEAVES[self.mode]
+        """States that runs of it may be in once it is shut."""
+        return LEAVES["hold"] if self.where == "mode" else LEAVES[self.mode]
 
 
 LIMITS = tuple(product(sorted(PLANS), SCOPES))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headgate.core.run import Run
-from headgate.core.tenant import Gate, Tenant
+from headgate.core.tenant import Tenant
 from headgate.store.documents import where
 from headgate.store.transaction import Tx
 from tests.services.served import ECHO, Api
@@ -148,7 +148,7 @@ def change(api: Api, **facts: Any) -> None:
 
 
 def test_a_paused_tenant_word_for_word(api: Api) -> None:
-    change(api, gates={"tenant": Gate(id="g1", state="paused", reason="queue_backlog", by="me", since=1)})
+    assert api.post("/tenants/acme/pause", {"reason": "queue_backlog"}).status == 200
     refused = api.submit(headers={"X-Request-Id": "req-42"})
 
     assert refused.status == 503

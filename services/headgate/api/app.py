@@ -9,10 +9,14 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
+from headgate.api.bulk import BulkViews
+from headgate.api.dead_letters import DeadLetterViews
 from headgate.api.exchange import Ask, Reply, View
 from headgate.api.openapi import document
-from headgate.api.operations import OPERATIONS, Operation
+from headgate.api.operation import Operation
+from headgate.api.operations import OPERATIONS
 from headgate.api.runs import RunViews
+from headgate.api.switches import SwitchViews
 from headgate.api.tenants import TenantViews
 from headgate.core.errors import BodyTooLarge, HeadgateError, InvalidRequest, MethodNotAllowed, NotFound
 from headgate.web import problems
@@ -45,7 +49,8 @@ def _views(system: System) -> list[tuple[Operation, View]]:
     """Each operation with its view."""
     openapi = document()
     views: dict[str, View] = {"getOpenapi": lambda ask: Reply(body=openapi)}
-    for group in (RunViews(system), TenantViews(system)):
+    groups = (RunViews(system), TenantViews(system), BulkViews(system), SwitchViews(system), DeadLetterViews(system))
+    for group in groups:
         views |= group.views()
     return [(operation, views[operation.name] if operation.here else _elsewhere) for operation in OPERATIONS]
 

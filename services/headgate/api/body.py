@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -30,6 +30,11 @@ def read(model: type[M], body: bytes, *, optional: bool = False) -> M:
     _check_storable(value)
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
+    return as_model(model, value)
+
+
+def as_model(model: type[M], value: dict[str, Any]) -> M:
+    """A JSON object as a model. Raises InvalidRequest with the field named."""
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -12,7 +12,8 @@ from pydantic.json_schema import models_json_schema
 
 from headgate import __version__
 from headgate.api.models import ErrorAnswer
-from headgate.api.operations import JSON, OPERATIONS, Answer, Content, Operation
+from headgate.api.operation import JSON, Answer, Content, Operation
+from headgate.api.operations import OPERATIONS
 from headgate.core.errors import Code
 
 _REF = "#/components/schemas/{model}"

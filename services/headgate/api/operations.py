@@ -5,73 +5,27 @@ The routes are made from this table, and so is the OpenAPI document: neither can
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-from pydantic import BaseModel
-
 from headgate.api import models, requests
+from headgate.api.operation import (
+    BINARY,
+    EITHER,
+    EVENTS,
+    JSON,
+    PAGE,
+    RUN,
+    TENANT,
+    TEXT,
+    TEXT_SCHEMA,
+    Answer,
+    Operation,
+    Schema,
+    gives,
+    refuses,
+)
+from headgate.api.switch_operations import BULK, DEAD_LETTERS, SWITCHES
 from headgate.core.policy import PRIORITY_WORDS
 from headgate.core.run import RunState
-from headgate.web.auth import PUBLIC
 
-JSON = "application/json"
-TEXT = "text/plain"
-EVENTS = "text/event-stream"
-BINARY = "application/octet-stream"
-
-Schema = Mapping[str, Any]
-Content = type[BaseModel] | tuple[type[BaseModel], ...] | Schema
-"""A model, any of several, or a schema as it stands."""
-TEXT_SCHEMA: Schema = {"type": "string"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One status: what it means, its content by media type, and headers of its own."""
-
-    means: str
-    content: Mapping[str, Content] = field(default_factory=dict)
-    headers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One method of one path. `here` = a view answers it; others are answered by the front itself."""
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    answers: Mapping[int, Answer]
-    query: Mapping[str, Schema] = field(default_factory=dict)
-    headers: Mapping[str, Schema] = field(default_factory=dict)
-    body: type[BaseModel] | None = None
-    body_optional: bool = False
-    here: bool = True
-
-    @property
-    def public(self) -> bool:
-        """Whether it needs no key."""
-        return self.path in PUBLIC
-
-
-def _gives(model: type[BaseModel], means: str, *headers: str) -> Answer:
-    return Answer(means=means, content={JSON: model}, headers=headers)
-
-
-def _refuses(means: str) -> Answer:
-    return Answer(means=means, content={JSON: models.RefusalAnswer}, headers=("Retry-After",))
-
-
-_EITHER = (models.RefusalAnswer, models.ErrorAnswer)
-_TENANT = "/tenants/{tenantId}"
-_RUN = _TENANT + "/runs/{runId}"
-_PAGE: Mapping[str, Schema] = {
-    "limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
-    "cursor": {"type": "string", "description": "the nextCursor of the page before"},
-}
 _AFTER: Schema = {"type": "integer", "minimum": 0, "default": 0, "description": "only events with a greater seq"}
 _KEY: Schema = {
     "type": "string",
@@ -83,34 +37,34 @@ _KEY: Schema = {
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST",
-        path=_TENANT + "/runs",
+        path=TENANT + "/runs",
         name="submitRun",
         summary="Submit a run",
         body=requests.SubmitRequest,
         headers={"Idempotency-Key": _KEY},
         answers={
-            201: _gives(models.RunAnswer, "admitted: it starts now", "Location", "Idempotency-Replayed"),
-            202: _gives(models.RunAnswer, "in line", "Location", "Idempotency-Replayed"),
+            201: gives(models.RunAnswer, "admitted: it starts now", "Location", "Idempotency-Replayed"),
+            202: gives(models.RunAnswer, "in line", "Location", "Idempotency-Replayed"),
             403: Answer(
                 means="the tenant is suspended or deactivated, or the role does not allow it",
-                content={JSON: _EITHER},
+                content={JSON: EITHER},
             ),
-            409: _refuses("onLimit skip, and an unfinished run has the concurrencyKey"),
+            409: refuses("onLimit skip, and an unfinished run has the concurrencyKey"),
             422: Answer(
                 means="it can never fit, or the Idempotency-Key was used for another body",
-                content={JSON: _EITHER},
+                content={JSON: EITHER},
             ),
-            429: _refuses("a limit is reached"),
+            429: refuses("a limit is reached"),
             503: Answer(
                 means="paused, draining, overloaded, or the store does not answer",
-                content={JSON: _EITHER},
+                content={JSON: EITHER},
                 headers=("Retry-After",),
             ),
         },
     ),
     Operation(
         method="GET",
-        path=_TENANT + "/runs",
+        path=TENANT + "/runs",
         name="listRuns",
         summary="List runs, newest first",
         query={
@@ -120,32 +74,32 @@ OPERATIONS: tuple[Operation, ...] = (
             "org": TEXT_SCHEMA,
             "user": TEXT_SCHEMA,
             "priority": {"enum": [*map(str, range(10)), *PRIORITY_WORDS]},
-            **_PAGE,
+            **PAGE,
         },
-        answers={200: _gives(models.RunListAnswer, "a page of runs")},
+        answers={200: gives(models.RunListAnswer, "a page of runs")},
     ),
     Operation(
         method="GET",
-        path=_RUN,
+        path=RUN,
         name="getRun",
         summary="One run, with its place in line while it is queued",
-        answers={200: _gives(models.RunAnswer, "the run")},
+        answers={200: gives(models.RunAnswer, "the run")},
     ),
     Operation(
         method="POST",
-        path=_RUN + "/cancel",
+        path=RUN + "/cancel",
         name="cancelRun",
         summary="Cancel a run; one that has ended stays as it is",
         body=requests.CancelRequest,
         body_optional=True,
-        answers={200: _gives(models.RunAnswer, "the run as it is now")},
+        answers={200: gives(models.RunAnswer, "the run as it is now")},
     ),
     Operation(
         method="GET",
-        path=_RUN + "/events",
+        path=RUN + "/events",
         name="listRunEvents",
         summary="A run's events: a list, or with Accept: text/event-stream a stream, which takes `after` alone",
-        query={"after": _AFTER, **_PAGE},
+        query={"after": _AFTER, **PAGE},
         headers={"Last-Event-ID": {**_AFTER, "description": "of a stream: go on after this event"}},
         answers={
             200: Answer(
@@ -157,7 +111,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET",
-        path=_RUN + "/log",
+        path=RUN + "/log",
         name="getRunLog",
         summary="A run's output, so far or followed until its end",
         query={"follow": {"enum": ["true", "false"], "default": "false"}},
@@ -165,7 +119,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET",
-        path=_RUN + "/artifacts/{name}",
+        path=RUN + "/artifacts/{name}",
         name="getArtifact",
         summary="A file that the run left",
         here=False,
@@ -177,32 +131,32 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET",
-        path=_TENANT + "/receipts/{receiptId}",
+        path=TENANT + "/receipts/{receiptId}",
         name="getReceipt",
         summary="The record of one decision: what was asked and seen, what was decided and why",
-        answers={200: _gives(models.ReceiptAnswer, "the receipt")},
+        answers={200: gives(models.ReceiptAnswer, "the receipt")},
     ),
     Operation(
         method="GET",
         path="/tenants",
         name="listTenants",
         summary="Tenants that the caller sees",
-        query=_PAGE,
-        answers={200: _gives(models.TenantListAnswer, "a page of tenants")},
+        query=PAGE,
+        answers={200: gives(models.TenantListAnswer, "a page of tenants")},
     ),
     Operation(
         method="GET",
-        path=_TENANT,
+        path=TENANT,
         name="getTenant",
         summary="One tenant",
-        answers={200: _gives(models.TenantAnswer, "the tenant")},
+        answers={200: gives(models.TenantAnswer, "the tenant")},
     ),
     Operation(
         method="GET",
         path="/admin/slots",
         name="listSlots",
         summary="Who holds what (operators)",
-        answers={200: _gives(models.SlotsAnswer, "every scope with its holders")},
+        answers={200: gives(models.SlotsAnswer, "every scope with its holders")},
     ),
     Operation(
         method="POST",
@@ -211,15 +165,18 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Recount every scope, list what does not add up and, only when asked to, repair it (operators)",
         body=requests.AuditRequest,
         body_optional=True,
-        answers={200: _gives(models.AuditAnswer, "what was found; after a repair, what it did and what still stands")},
+        answers={200: gives(models.AuditAnswer, "what was found; after a repair, what it did and what still stands")},
     ),
+    *BULK,
+    *SWITCHES,
+    *DEAD_LETTERS,
     Operation(
         method="GET",
         path="/healthz",
         name="isAlive",
         summary="Whether the process answers",
         here=False,
-        answers={200: _gives(models.AliveAnswer, "it does")},
+        answers={200: gives(models.AliveAnswer, "it does")},
     ),
     Operation(
         method="GET",
@@ -228,8 +185,8 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Whether work would be taken now",
         here=False,
         answers={
-            200: _gives(models.ReadyAnswer, "yes"),
-            503: _gives(models.ReadyAnswer, "no, and which check failed", "Retry-After"),
+            200: gives(models.ReadyAnswer, "yes"),
+            503: gives(models.ReadyAnswer, "no, and which check failed", "Retry-After"),
         },
     ),
     Operation(

@@ -40,7 +40,8 @@ def _priority(value: object) -> object:
     return PRIORITY_WORDS[value]
 
 
-def _printable(value: str) -> str:
+def printable(value: str) -> str:
+    """The value. Raises ValueError when it holds what no terminal and no log should show."""
     if not value.isprintable():
         raise ValueError("must be printable characters")
     return value
@@ -60,7 +61,7 @@ Priority = Annotated[
     BeforeValidator(_priority),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": 9}, {"enum": list(PRIORITY_WORDS)}]}),
 ]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 
@@ -151,7 +152,7 @@ class AuditRequest(Asked):
     """Report only, unless `repair` is asked for, with a reason for the audit log; the body may be absent."""
 
     repair: bool = False
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_printable)] | None = None
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(printable)] | None = None
 
     @model_validator(mode="after")
     def _check_together(self) -> AuditRequest:

@@ -13,8 +13,9 @@ from headgate.core.errors import InvalidRequest
 from headgate.core.run import Run
 from headgate.flow import overview
 from headgate.flow.cancel import cancel
+from headgate.flow.deps import Deps
 from headgate.flow.receipts import find_receipt
-from headgate.flow.submit import Accepted, Refused
+from headgate.flow.submit import Answer, Refused
 from headgate.web import problems
 from headgate.web.feed import OUTPUT, entries_of, sequence_number
 from headgate.wiring import System
@@ -48,16 +49,7 @@ class RunViews:
         asked = read(SubmitRequest, ask.body).submission()
         tenant = ask.path["tenantId"]
         answer = self._system.submitter.submit(ask.caller, tenant, asked, ask.correlation.asking, key)
-        if isinstance(answer, Refused):
-            problem = problems.of_refusal(answer.refusal, answer.receipt_id, ask.correlation.request_id)
-            return Reply(status=problem.status, body=problem.body, headers=problem.headers)
-        headers = {"Location": f"/tenants/{tenant}/runs/{answer.run.id}"}
-        if answer.replayed:
-            headers["Idempotency-Replayed"] = "true"
-        return Reply(status=answer.status, body=self._accepted(answer), headers=headers)
-
-    def _accepted(self, answer: Accepted) -> dict[str, object]:
-        return self._json(answer.run) | {"receiptId": answer.receipt_id}
+        return answered(self._deps, answer, ask.correlation.request_id)
 
     def list(self, ask: Ask) -> Reply:
         """A page of the tenant's runs, newest first."""
@@ -108,6 +100,19 @@ class RunViews:
 
     def _json(self, run: Run) -> dict[str, object]:
         return run_json(run, overview.line_of(self._deps, run))
+
+
+def answered(deps: Deps, answer: Answer, request_id: str) -> Reply:
+    """How a submission is answered: accepted with its run, or refused."""
+    if isinstance(answer, Refused):
+        problem = problems.of_refusal(answer.refusal, answer.receipt_id, request_id)
+        return Reply(status=problem.status, body=problem.body, headers=problem.headers)
+    run = answer.run
+    headers = {"Location": f"/tenants/{run.tenant}/runs/{run.id}"}
+    if answer.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    body = run_json(run, overview.line_of(deps, run)) | {"receiptId": answer.receipt_id}
+    return Reply(status=answer.status, body=body, headers=headers)
 
 
 def _idempotency_key(ask: Ask) -> str | None:

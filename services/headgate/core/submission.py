@@ -77,6 +77,30 @@ def _limits(asked: AskedLimits, default: RunLimits) -> RunLimits:
     )
 
 
+def asked_of(run: Run, on_limit: OnLimit | None = None) -> Submission:
+    """What a run asked for, to be asked again; its moments are over and left out."""
+    return Submission(
+        kind=run.kind,
+        input=json.loads(run.input),
+        repo=run.repo,
+        user=run.user,
+        priority=run.priority,
+        labels=run.labels,
+        limits=AskedLimits(
+            memory_bytes=run.limits.memory_bytes,
+            duration_seconds=run.limits.duration_seconds,
+            cpu_cores=run.limits.cpu_cores,
+        ),
+        on_limit=on_limit,
+        concurrency_key=run.concurrency_key,
+    )
+
+
+def retry_id(run_id: str) -> str:
+    """The id of the run that is a retry of this one: there is never a second."""
+    return "run_" + sha256(f"retry of {run_id}".encode()).hexdigest()[:24]
+
+
 def body_hash(asked: Submission) -> str:
     """The same for equal submissions: what an Idempotency-Key is bound to."""
     return sha256(json.dumps(asdict(asked), sort_keys=True, default=str).encode()).hexdigest()

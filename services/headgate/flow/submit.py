@@ -13,7 +13,7 @@ from headgate.core.lifecycle import Change, created
 from headgate.core.policy import OnLimit
 from headgate.core.run import LIVE, Run, RunState
 from headgate.core.scopes import LINE, TENANT
-from headgate.core.submission import Submission, body_hash, run_of
+from headgate.core.submission import Submission, body_hash, retry_id, run_of
 from headgate.core.tenant import Tenant, blocked
 from headgate.core.wide import Shard
 from headgate.flow import brakes
@@ -66,6 +66,14 @@ class _Replay(Exception):
         self.record = record
 
 
+class _Retried(Exception):
+    """Ends a submission's body: the run was retried already, and this is the new one."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.id)
+        self.run = run
+
+
 class Submitter:
     """What submissions of one process share."""
 
@@ -75,25 +83,32 @@ class Submitter:
         self._uses = WideUses(deps)
 
     def submit(
-        self, caller: Caller, tenant_id: str, asked: Submission, asking: Asking, key: str | None = None
+        self,
+        caller: Caller,
+        tenant_id: str,
+        asked: Submission,
+        asking: Asking,
+        key: str | None = None,
+        retry_of: str | None = None,
     ) -> Answer:
-        """Decide on one submission; `key` is its Idempotency-Key.
+        """Decide on one submission; `key` is its Idempotency-Key, `retry_of` the ended run that it asks for again.
 
         Raises NotFound (no such tenant for this caller), Forbidden, InvalidRequest (field named), IdempotencyMismatch,
         Unavailable. A refusal is an answer, not an error, and does not consume the key.
         """
         asked = _as_caller(caller, tenant_id, asked)
         self._check_input(asked)
-        run_id = self._deps.ids.new("run")
-        attempt = _Attempt(
-            self._deps, self._uses, self._dispatcher, run_id, tenant_id, asked, asking, _idem_id(tenant_id, key)
-        )
+        run_id = self._deps.ids.new("run") if retry_of is None else retry_id(retry_of)
+        idem = _idem_id(tenant_id, key)
+        attempt = _Attempt(self._deps, self._uses, self._dispatcher, run_id, tenant_id, asked, asking, idem, retry_of)
         try:
             placed = self._deps.store.transact(attempt.body, tenant_id, weight=len(json.dumps(asked.input)))
         except _TurnedAway as refused:
             return self._refused(refused, tenant_id)
         except _Replay as replay:
             return self._replayed(replay.record)
+        except _Retried as retried:
+            return _as_first_answered(retried.run)
         return self._accepted(placed)
 
     def _check_input(self, asked: Submission) -> None:
@@ -160,6 +175,7 @@ class _Attempt:
     asked: Submission
     asking: Asking
     idem: str | None
+    retry_of: str | None = None
 
     def body(self, tx: Tx) -> _Placed:
         """Read, decide, write. Raises _TurnedAway, _Replay."""
@@ -201,6 +217,9 @@ class _Attempt:
             if used.body_hash != body_hash(self.asked):
                 raise IdempotencyMismatch("This Idempotency-Key was used for another body. Use a new key.")
             raise _Replay(used)
+        retried = tx.get(Run, self.run_id) if self.retry_of is not None else None
+        if retried is not None:
+            raise _Retried(retried)
         return ledger
 
     def _request(self, ledger: Ledger) -> Request:
@@ -209,7 +228,7 @@ class _Attempt:
         run = run_of(self.asked, self.run_id, self.tenant_id, plan, policy, ledger.tx.now)
         if run.start_by is not None and run.start_by <= max(ledger.tx.now, run.not_before or 0):
             raise InvalidRequest("startBy must lie in the future and after notBefore.", field="startBy")
-        run = replace(run, request_id=self.asking.request_id, trace=dict(self.asking.trace))
+        run = replace(run, request_id=self.asking.request_id, trace=dict(self.asking.trace), retry_of=self.retry_of)
         return Request(run=run, on_limit=self.asked.on_limit, delayed=run.delayed)
 
     def _make_way(self, ledger: Ledger, request: Request) -> tuple[str, ...]:
@@ -287,6 +306,12 @@ def _as_caller(caller: Caller, tenant_id: str, asked: Submission) -> Submission:
     if asked.user not in (None, caller.user):
         raise InvalidRequest(f"This credential is {caller.user!r} and cannot submit for another user.", field="user")
     return replace(asked, user=caller.user)
+
+
+def _as_first_answered(run: Run) -> Accepted:
+    first = run.receipts[0]
+    status = 201 if first["outcome"] == "admit" else 202
+    return Accepted(run=run, receipt_id=str(first["receiptId"]), status=status, replayed=True)
 
 
 def _idem_id(tenant_id: str, key: str | None) -> str | None:

@@ -6,7 +6,7 @@ Every write carries the attempt's fence: what a dead, duplicated or late attempt
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from headgate.core.admission import gate_mode
@@ -15,6 +15,7 @@ from headgate.core.leases import backoff_ms, beaten, may_retry
 from headgate.core.lifecycle import Change, advance
 from headgate.core.run import Artifact, Run, RunError, RunState
 from headgate.core.tenant import Tenant
+from headgate.core.wide import Shard
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.fleet import deal_all
@@ -140,12 +141,18 @@ def _retry(deps: Deps, ledger: Ledger, run: Run, outcome: Done | Failed) -> Run 
     """The run back in line after a failure that may be tried again; None if it is not to be."""
     if isinstance(outcome, Done) or not outcome.retryable or not may_retry(run):
         return None
-    if gate_mode(ledger.tenant, run, {}) in ("drain", "drain_cancel"):
+    if gate_mode(ledger.tenant, run, _closed(ledger, run)) in ("drain", "drain_cancel"):
         return ledger.end(run, Change.CANCEL)
     wait = backoff_ms(run.attempt, deps.policy.execution, deps.timing.random())
     error = RunError(code=outcome.code, message=outcome.message)
     facts = {"not_before": ledger.tx.now + wait, "error": error, "told": _told(outcome)}
     return ledger.put_back(run, Change.RETRY, deps.timing.random(), **facts)
+
+
+def _closed(ledger: Ledger, run: Run) -> Mapping[str, str]:
+    """The kinds that are paused, as the shard says in which the run stands: this commit writes it."""
+    shard = ledger.tx.get(Shard, run.shards.system) if run.shards.system is not None else None
+    return {} if shard is None else shard.closed
 
 
 def _end(ledger: Ledger, run: Run, ending: Ending) -> Run:

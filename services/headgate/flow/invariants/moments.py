@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from headgate.core.line import stands_in_line
 from headgate.core.policy import Policy
 from headgate.core.run import Event, Run, RunState
-from headgate.core.scopes import SYSTEM, full_name
+from headgate.core.scopes import SYSTEM, TENANT, full_name
 from headgate.flow.invariants.books import Books, Violation
 
 LEVELS = 9
@@ -59,12 +59,18 @@ def _half_way(books: Books, patience: int) -> Iterator[Violation]:
                 yield Violation(invariant="I10", subject=subject, detail="its pause was never finished")
             if gate.until is not None and gate.until + patience < books.now:
                 yield Violation(invariant="I10", subject=subject, detail="its pause is over and still stands")
+        status = tenant.status_gate
+        if status is not None and status.state == "pausing" and status.since + patience < books.now:
+            subject = full_name(tenant.id, TENANT)
+            yield Violation(invariant="I10", subject=subject, detail="its status was never dealt with")
     system = books.controls.get(SYSTEM)
     if system is not None:
         states = [("mode", system.mode_state), *((f"kind:{kind}", state) for kind, state in system.closed.items())]
         for subject, state in states:
             if state is not None and state.state == "pausing" and state.since + patience < books.now:
                 yield Violation(invariant="I10", subject=subject, detail="its pause was never finished")
+            if state is not None and state.until is not None and state.until + patience < books.now:
+                yield Violation(invariant="I10", subject=subject, detail="its pause is over and still stands")
 
 
 def overtaken(books: Books, policy: Policy) -> Iterator[Violation]:

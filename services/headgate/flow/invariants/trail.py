@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from headgate.core.run import Run
-from headgate.core.scopes import SYSTEM, full_name
+from headgate.core.scopes import SYSTEM, TENANT, full_name
 from headgate.flow.deps import Deps
 from headgate.flow.invariants.books import Books, Violation
 from headgate.store.documents import AuditRecord, IdempotencyRecord, where
@@ -38,6 +38,8 @@ def _standing(books: Books) -> Iterator[tuple[str, str, str]]:
     for tenant in books.tenants.values():
         for scope, gate in tenant.gates.items():
             yield full_name(tenant.id, scope), "pause", gate.id
+        if tenant.status_gate is not None:
+            yield full_name(tenant.id, TENANT), "status", tenant.status_gate.id
     system = books.controls.get(SYSTEM)
     if system is not None:
         if system.mode_state is not None:
