@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt lock clean layers
+.PHONY: help run test check mutants lint fmt lock clean layers
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,6 +29,9 @@ test: lint layers ## everything: format, lint, types, imports, all tests, covera
 
 check: lint ## the quick part of `test`: linters, and the tests of core and flow
 	@$(BIN)/pytest -q tests/core tests/flow $(ARGS)
+
+mutants: $(BIN)/.made ## small deliberate bugs, each of which a suite must catch (ARGS=NAME: that one)
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: $(BIN)/.made
 	$(BIN)/ruff format --check

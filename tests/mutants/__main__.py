@@ -43,7 +43,7 @@ def _run(mutants: Sequence[Mutant], as_json: bool) -> int:
         print(problem, file=sys.stderr)
         return 2
     seconds = round(time.monotonic() - began, 1)
-    _table(results)
+    table(results)
     survivors = [result.name for result in results if not caught(result)]
     print(f"{len(results)} mutants, {len(results) - len(survivors)} caught, {len(survivors)} not, in {seconds} s")
     if as_json:
@@ -70,7 +70,8 @@ def word(result: Result) -> str:
     return {PASSED: "SURVIVED"}.get(result.outcome, result.outcome if caught(result) else f"BROKEN ({result.words})")
 
 
-def _table(results: Sequence[Result]) -> None:
+def table(results: Sequence[Result]) -> None:
+    """One line each."""
     wide = max(len(result.name) for result in results)
     for result in results:
         print(f"{result.name:{wide}}  {result.seconds:5.1f} s  {word(result):8}  {result.suite}")

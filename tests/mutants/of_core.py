@@ -73,8 +73,8 @@ CORE = (
         "a-paused-tenant-offers",
         "The gate of the tenant itself is not looked at when it offers runs to start.",
         "core/tenant.py",
-        "len(tenant.holders) >= tenant.cap or TENANT in tenant.gates or",
-        "len(tenant.holders) >= tenant.cap or",
+        "full(tenant, TENANT) or TENANT in tenant.gates or",
+        "full(tenant, TENANT) or",
         "tests/core/test_tenant.py",
     ),
     Mutant(
@@ -105,8 +105,8 @@ CORE = (
         "barging",
         "Whoever comes while others wait takes the slot that belongs to them.",
         "core/admission.py",
-        "    if view.wide.waiters:\n",
-        "    if view.wide.waiters and not view.wide.system_free:\n",
+        "if view.wide.waiters or view.wide.held_back:",
+        "if view.wide.held_back:",
         "tests/core/test_admission_scopes.py",
     ),
     Mutant(

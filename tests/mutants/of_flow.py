@@ -184,18 +184,18 @@ FLOW = (
     ),
     Mutant(
         "a-pause-revokes-nothing",
-        "The second phase checks another pause's id.",
+        "The second phase asks for the gate where it is not.",
         "flow/pause.py",
-        "        return gate is not None and gate.id == id\n\n    field",
-        "        return gate is not None and gate.id != id\n\n    field",
+        "lambda tenant, shard: scope in tenant.gates, gate.mode",
+        "lambda tenant, shard: scope in shard.closed, gate.mode",
         "tests/flow/test_switches.py",
     ),
     Mutant(
         "the-line-does-not-know-the-mode",
         "A new mode is written into the system's shards alone: who queues reads the line's.",
         "flow/fleet.py",
-        "for scope, count in ((SYSTEM, before.shards), (LINE, line_shards)):",
-        "for scope, count in ((SYSTEM, before.shards),):",
+        "for scope, count in ((SYSTEM, system.shards), (LINE, line_shards)):",
+        "for scope, count in ((SYSTEM, system.shards),):",
         "tests/flow/test_late_attempts.py",
     ),
     Mutant(
