@@ -1,5 +1,5 @@
-# A message is the name of a run that may start. What cannot be delivered goes to the dead letters, which one
-# subscription keeps for the people who look at them.
+# A message is the name of a run that may start. What cannot be delivered goes to the dead letters: one subscription
+# brings them to the worker, which ends their runs and records them, another keeps them for the people who look at them.
 
 data "google_project" "this" {
   project_id = var.project_id
@@ -43,7 +43,7 @@ resource "google_pubsub_subscription" "runs_push" {
   }
 
   push_config {
-    push_endpoint = "${var.worker_url}/push"
+    push_endpoint = "${var.worker_url}/pubsub/push"
 
     oidc_token {
       service_account_email = google_service_account.push.email
@@ -59,6 +59,34 @@ resource "google_pubsub_subscription" "runs_push" {
   dead_letter_policy {
     dead_letter_topic     = google_pubsub_topic.dead_letters.id
     max_delivery_attempts = var.push.max_delivery_attempts
+  }
+}
+
+# Without this one a run whose message was given up holds its slots until the sweep has published it in vain for hours.
+resource "google_pubsub_subscription" "dead_letters_push" {
+  name  = "runs-dead-letters-push"
+  topic = google_pubsub_topic.dead_letters.id
+
+  ack_deadline_seconds       = 60
+  message_retention_duration = local.month
+
+  expiration_policy {
+    ttl = ""
+  }
+
+  push_config {
+    push_endpoint = "${var.worker_url}/pubsub/dead-letter"
+
+    oidc_token {
+      service_account_email = google_service_account.push.email
+      audience              = var.worker_url
+    }
+  }
+
+  # Tried for as long as it is kept: there is no dead letter of a dead letter.
+  retry_policy {
+    minimum_backoff = var.push.minimum_backoff
+    maximum_backoff = var.push.maximum_backoff
   }
 }
 

@@ -113,6 +113,21 @@ def test_a_pause_without_end_ends_its_line_too(world: World):
     assert world.state(run) == "expired"
 
 
+@pytest.mark.parametrize("back", ["retried", "handed back"])
+def test_so_does_a_run_that_came_back_to_the_line(world: World, back: str):
+    """It has met its first deadline: without another, a pause without end would keep it for ever."""
+    run = world.claim(world.accepted())
+    pause.pause(world.deps, world.dispatcher, "acme", Pause(mode="hold"), world.why())
+    if back == "retried":
+        world.finish(run, RETRYABLE)
+    else:
+        work.hand_back(world.deps, world.dispatcher, run)
+    alive(world, [], 23)
+    assert world.state(run) == "queued"
+    alive(world, [], 2)
+    assert world.state(run) == "expired"
+
+
 def test_a_run_that_has_started_is_not_bound_by_it(world: World):
     run = world.claim(world.accepted(start_by=world.clock.ms + 10_000))
     for _ in range(3):

@@ -4,12 +4,16 @@ None of this asks Google: green means well-formed and consistent, not that an ap
 """
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+
+from headgate.settings import PUSH_PATH
+from headgate.worker.app import DEAD_LETTER_PATH
 
 INFRA = Path(__file__).parents[2] / "infra"
 
@@ -66,6 +70,11 @@ def test_a_mistake_is_seen(tofu: str, module: Path, file: str, before: str, afte
 
     with pytest.raises(AssertionError):
         run(module, tofu, "test", "-no-color")
+
+
+def test_what_is_pushed_comes_to_the_workers_doors() -> None:
+    pushed = set(re.findall(r'push_endpoint = "\$\{var\.worker_url\}(.*)"', (INFRA / "pubsub.tf").read_text()))
+    assert pushed == {PUSH_PATH, DEAD_LETTER_PATH}
 
 
 def test_each_field_of_an_index_has_one_direction() -> None:

@@ -178,9 +178,13 @@ class Ledger:
     # --- a run's changes that move slots or places
 
     def put_back(self, run: Run, change: Change, chance: float, **facts: Any) -> Run:
-        """retry, revoke, hand back, give up for input: slots back, in line again (never refused), a new fence."""
+        """retry, revoke, hand back, give up for input: slots back, in line again (never refused), a new fence.
+
+        Who had started has met its start deadline and gets another, or a pause without end would keep it for ever.
+        """
         self.give(run)
-        after = advance(run, change, self.tx.now, shards=ShardsHeld(), **facts)
+        deadline = run.start_by or self.tx.now + round(1000 * self.policy.execution.start_deadline_seconds)
+        after = advance(run, change, self.tx.now, shards=ShardsHeld(), start_by=deadline, **facts)
         line = self.line_shard(chance, bound=False)
         if line is None:
             raise Torn("the line has no shards")
