@@ -7,11 +7,16 @@ import click
 from headgate import __version__
 from headgate.cli.commands.audit import audit
 from headgate.cli.commands.backup import backup, restore
+from headgate.cli.commands.cancel import cancel
+from headgate.cli.commands.dlq import dlq
+from headgate.cli.commands.mode import drain, mode
+from headgate.cli.commands.pause import pause, pauses, resume
 from headgate.cli.commands.policy import policy
 from headgate.cli.commands.receipt import receipt
 from headgate.cli.commands.run import run
 from headgate.cli.commands.runs import runs
 from headgate.cli.commands.submit import submit
+from headgate.cli.commands.tenant import tenant
 from headgate.cli.commands.tenants import tenants
 from headgate.cli.commands.up import up
 from headgate.cli.commands.verify import verify
@@ -44,5 +49,6 @@ def headgate() -> None:
     """
 
 
-for command in (up, submit, runs, run, receipt, tenants, policy, audit, backup, restore, verify):
+switches = (pause, resume, pauses, drain, mode, dlq)
+for command in (up, submit, runs, run, cancel, receipt, tenants, tenant, *switches, policy, audit, backup, restore, verify):
     headgate.add_command(command)

@@ -90,6 +90,14 @@ class Client:
         """The answer of a POST as JSON. It is sent again when the answer gets lost: only for what may be said twice."""
         return self._json(self._repeated("POST", path, json=body, headers=headers))
 
+    def put(self, path: str, body: object) -> Any:
+        """The answer of a PUT as JSON; it may be said twice."""
+        return self._json(self._repeated("PUT", path, json=body))
+
+    def delete(self, path: str, **query: str) -> Any:
+        """The answer of a DELETE as JSON; it may be said twice."""
+        return self._json(self._repeated("DELETE", path, params=query))
+
     def pages(self, path: str, limit: int | None, **query: str) -> dict[str, Any]:
         """The first `limit` items of a list, or all; in the list's own shape."""
         items: list[Any] = []

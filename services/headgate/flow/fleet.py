@@ -120,9 +120,12 @@ def deal_all(deps: Deps, scopes: Iterable[str]) -> None:
 
 
 def set_mode(deps: Deps, dispatcher: Dispatcher, mode: str, why: audit.Reason) -> Control:
-    """normal, draining or maintenance. When it returns, nothing has started on the old mode since."""
+    """normal, draining or maintenance. When it returns, nothing has started on the old mode since. Saying it again
+    changes nothing: a drain goes on counting from when it began."""
 
     def change(control: Control, now: int) -> Control:
+        if control.mode == mode:
+            return control
         how_far = "set" if mode == "normal" else "pausing"
         state = ModeState(id=why.id, state=how_far, mode=mode, reason=why.reason, by=why.actor, since=now)
         resumes = control.mode == "maintenance" and mode != "maintenance" and crowd
@@ -131,8 +134,9 @@ def set_mode(deps: Deps, dispatcher: Dispatcher, mode: str, why: audit.Reason) -
 
     crowd = _somebody_waits(deps)
     _flip(deps, why, "mode.set", change)
-    if mode != "normal":
-        finish_mode(deps, why.id)
+    state = _read_control(deps).mode_state
+    if mode != "normal" and state is not None:
+        finish_mode(deps, state.id)
     dispatcher.dispatch()
     return _read_control(deps)
 
@@ -227,6 +231,8 @@ def _flip(deps: Deps, why: audit.Reason, action: str, change: Callable[[Control,
     def body(tx: Tx) -> None:
         before = _control(tx, SYSTEM)
         after = change(before, tx.now)
+        if after is before:
+            return
         tx.put(after)
         stamp(tx, after, line_shards)
         audit.record(tx, why, action, SYSTEM, _visible(before), _visible(after))

@@ -1,4 +1,4 @@
-"""headgate run show | log | cancel | watch"""
+"""headgate run show | log | cancel | retry | watch"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUN = "run_4mz0c9v1x7a2b3d5e6f8"
 @click.group(cls=Group, examples=(f"headgate run show {RUN}", f"headgate run watch {RUN}"))
 @tenant_option
 def run() -> None:
-    """One run: look at it, read its output, cancel it, watch it."""
+    """One run: look at it, read its output, cancel it, retry it, watch it."""
 
 
 @run.command(examples=(f"headgate run show {RUN}", f"headgate --json run show {RUN} | jq .state"))
@@ -68,6 +68,21 @@ def cancel(run_id: str) -> None:
         output.document(found)
     else:
         output.say(f"{found['runId']} {standing(found)}")
+
+
+@run.command(examples=(f"headgate run retry {RUN}", f"headgate run retry {RUN} --on-limit queue"))
+@click.argument("run_id")
+@click.option("--on-limit", type=click.Choice(("reject", "queue")), help="What to do when a scope is full.")
+@tenant_option
+def retry(run_id: str, on_limit: str | None) -> None:
+    """Ask again for what a run that has ended asked for: a new run. The same call twice gives the same new run."""
+    session = current()
+    with session.client() as client:
+        found = client.post(client.path("runs", run_id, "retry"), {"onLimit": on_limit} if on_limit else None)
+    if session.as_json:
+        output.document(found)
+    else:
+        output.say(f"{found['runId']} {standing(found)}, a retry of {run_id}")
 
 
 @run.command(examples=(f"headgate run watch {RUN}", f"headgate --json run watch {RUN} | jq .type"))

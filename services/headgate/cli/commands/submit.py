@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from headgate import sources
-from headgate.cli import output, values
+from headgate.cli import batch, output, values
 from headgate.cli.client import Client
+from headgate.cli.exits import Exit
 from headgate.cli.following import must_be_completed, until_end
 from headgate.cli.grammar import Command
 from headgate.cli.session import Session, current, tenant_option
@@ -24,11 +25,12 @@ EXAMPLES = (
     """headgate submit command --input '{"command": "echo", "args": ["hello"]}' --on-limit queue""",
     "headgate submit report --input @january.json --tenant free-demo --priority high --label team=web",
     "headgate --json submit command --memory 256MB --duration 1m --not-before +10m -- true",
+    "headgate submit --batch runs.json",
 )
 
 
 @click.command(cls=Command, examples=EXAMPLES)
-@click.argument("kind")
+@click.argument("kind", required=False)
 @click.argument("words", nargs=-1)
 @click.option(
     "--input", "input_", metavar="JSON|@FILE|-", help="The run's input: a JSON object, a file, or standard input."
@@ -50,16 +52,28 @@ EXAMPLES = (
 @click.option("--cpu", metavar="CORES", callback=values.cpu, help="CPU limit, in cores.")
 @click.option("--not-before", metavar="TIME", help="Earliest start: 2030-01-31T08:00:00Z, or +10m.")
 @click.option("--start-by", metavar="TIME", help="Latest start; what has not started by then expires.")
+@click.option("--batch", "file", metavar="FILE|-", help="Instead of KIND: runs of a file, a JSON list or one a line.")
 @click.option("--wait", is_flag=True, help="Stay until the run ends; exit 0 only if it completed.")
 @tenant_option
-def submit(kind: str, words: Sequence[str], idempotency_key: str | None, wait: bool, **options: Any) -> None:
-    """Ask for a run of KIND.
+def submit(
+    kind: str | None, words: Sequence[str], idempotency_key: str | None, file: str | None, wait: bool, **options: Any
+) -> int:
+    """Ask for a run of KIND, or with --batch for many.
 
     It starts now, waits in line, or is refused: then the reason, when to come back and the receipt are said.
 
     WORDS are short for the input of two kinds: for `command` its name and arguments, for `git` the URL and the ref. Put
     `--` before them when one begins with a dash.
+
+    --batch asks for every run of a file, as they stand in the API (with an idempotencyKey of its own if you like); each
+    has an answer of its own. Exits 1 if any was refused.
     """
+    if file is not None:
+        if kind is not None or wait or idempotency_key or any(value not in (None, ()) for value in options.values()):
+            raise click.UsageError("--batch goes alone: the file says everything.")
+        return _batch(file)
+    if kind is None:
+        raise click.UsageError("Missing argument 'KIND'.")
     session = current()
     body = _body(kind, words, options, session.timing.wall_ms())
     # A key of our own makes it safe to send again what got no answer.
@@ -72,6 +86,20 @@ def submit(kind: str, words: Sequence[str], idempotency_key: str | None, wait: b
         output.document(run)
     else:
         _tell(run)
+    return Exit.OK
+
+
+def _batch(file: str) -> int:
+    session = current()
+    runs = batch.read_runs(file)
+    with session.client() as client:
+        found = batch.submit_all(client, runs, lambda: sources.RandomIds().new("cli"))
+    if session.as_json:
+        output.document(found)
+    else:
+        rows = (batch.row(number, item) for number, item in enumerate(found["items"], 1))
+        output.table(("#", "STATUS", "RUN", ""), rows)
+    return Exit.FAILED if any(item["status"] >= 400 for item in found["items"]) else Exit.OK
 
 
 def _body(kind: str, words: Sequence[str], options: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
