@@ -9,6 +9,7 @@ import pytest
 from headgate.store.reader import Store
 from tests.contract.ambiguity_contract import AmbiguityContract
 from tests.contract.control_contract import ControlContract
+from tests.contract.dead_letter_contract import DeadLetterContract
 from tests.contract.line_race_contract import LineRaceContract
 from tests.contract.race_contract import RaceContract
 from tests.contract.transact_contract import TransactContract
@@ -16,7 +17,9 @@ from tests.support.places import Place, store_over
 from tests.support.wrapped import Hooked
 
 
-class StoreContract(TransactContract, AmbiguityContract, RaceContract, LineRaceContract, ControlContract):
+class StoreContract(
+    TransactContract, AmbiguityContract, RaceContract, LineRaceContract, ControlContract, DeadLetterContract
+):
     """Subclass it and define the fixtures `place`, `crowd`, `rounds` and `seed`."""
 
     @pytest.fixture

@@ -13,6 +13,7 @@ from headgate.core.run import Run
 from headgate.delivery.port import Message
 from headgate.flow import dead_letters, pause, sweep
 from headgate.flow.pause import Pause
+from headgate.flow.replay import list_letters
 from headgate.store.documents import DeadLetter
 from tests.support.scenes import (
     SWEEP_SECONDS,
@@ -36,7 +37,7 @@ def bury(world: World, run: Run, fence: int | None = None) -> DeadLetter:
 
 
 def letters(world: World) -> list[DeadLetter]:
-    return dead_letters.newest(world.deps, limit=100)
+    return list(list_letters(world.deps, {}, 100).letters)
 
 
 def test_a_dead_letter_three_times_ends_its_run_once(world: World):

@@ -17,6 +17,7 @@ from headgate.core.errors import Unavailable
 from headgate.core.policy import Policy
 from headgate.delivery import envelope
 from headgate.flow import dead_letters, invariants, work
+from headgate.flow.replay import list_letters
 from headgate.handlers.interface import Failed
 from headgate.store.documents import DeadLetter
 from headgate.wiring import System
@@ -46,7 +47,7 @@ def post(client: FlaskClient, path: str, push: Push) -> TestResponse:
 
 
 def letters(system: System) -> list[DeadLetter]:
-    return dead_letters.newest(system.deps, limit=1000)
+    return list(list_letters(system.deps, {}, 1000).letters)
 
 
 @pytest.mark.parametrize("path", [PUSH, DEAD_LETTER])

@@ -16,7 +16,7 @@ from headgate.flow import work
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.ledger import DAY_MS, Ledger
-from headgate.store.documents import DeadLetter, where
+from headgate.store.documents import DeadLetter
 from headgate.store.transaction import Tx
 
 MOST_BODY = 16 * 1024
@@ -57,11 +57,6 @@ def give_up(deps: Deps, dispatcher: Dispatcher, run: Run) -> DeadLetter | None:
     why = f"The message was published {run.publishes} times and no worker took it."
     letter = _letter(message, data_of(message).decode(), "undelivered", why)
     return _end_and_keep(deps, dispatcher, run, replace(letter, tenant=run.tenant), always=False)
-
-
-def newest(deps: Deps, *conditions: tuple[str, str, object], limit: int) -> list[DeadLetter]:
-    """Dead letters that meet the conditions (equalities of tenant, run, state, reason), the newest first."""
-    return deps.store.query(DeadLetter, where(DeadLetter, *conditions, order=("-at",), limit=limit))
 
 
 def _letter(message: Message, body: str, reason: str, why: str) -> DeadLetter:
