@@ -11,6 +11,7 @@ HeadgateError                     anything of ours that a caller may see
 ├── Conflicting                   409  the thing exists, or its state does not allow this
 ├── IdempotencyMismatch           422  the key was used for another body
 ├── Unavailable                   503  STORE_UNAVAILABLE, STORE_CONTENTION
+├── LimitReached                       429 RATE_LIMITED, 403 PLAN_LIMIT_MEMBERS
 └── StaleFence                         a dead attempt wrote; never reaches a caller
 IllegalTransition                 a bug of ours: asked for a change the diagram does not have
 
@@ -150,6 +151,21 @@ class Unavailable(HeadgateError):
     def __init__(self, detail: str, *, code: Code = Code.STORE_UNAVAILABLE, retry_after: int = 2) -> None:
         super().__init__(detail, retry_after=retry_after)
         self.code = code
+
+
+class LimitReached(HeadgateError):
+    """A limit of the tenant that is not a run's, as its requests a second: answered as a refused run is."""
+
+    def __init__(self, code: Code, title: str, reason: str, *, retry_after: int | None = None,
+                 current_usage: int | None = None, limit: int | None = None, plan: str | None = None,
+                 receipt_id: str | None = None) -> None:  # fmt: skip
+        super().__init__(reason, retry_after=retry_after)
+        self.code = code
+        self.title = title
+        self.current_usage = current_usage
+        self.limit = limit
+        self.plan = plan
+        self.receipt_id = receipt_id
 
 
 class StaleFence(HeadgateError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from headgate.core.policy import Policy
+from headgate.core.errors import Code, LimitReached
+from headgate.core.policy import Plan, Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,19 @@ def check_concurrency_limit(
     allowed = in_flight < limit
     reason = None if allowed else concurrency_reason(limit, bought.title)
     return PlanLimitCheck(allowed=allowed, reason=reason, current_usage=in_flight, limit=limit)
+
+
+def check_member(user: str, active: Collection[str], plan: Plan) -> None:
+    """Raises LimitReached unless `user` may be a member beside the `active` ones."""
+    if plan.members is not None and user not in active and len(active) >= plan.members:
+        raise LimitReached(
+            Code.PLAN_LIMIT_MEMBERS,
+            "Member limit exceeded",
+            f"Member limit reached ({plan.members} members on {plan.title} plan). Revoke the keys of one first.",
+            current_usage=len(active),
+            limit=plan.members,
+            plan=plan.name,
+        )
 
 
 def concurrency_reason(limit: int, title: str) -> str:

@@ -153,7 +153,7 @@ INDEXED: Mapping[str, tuple[str, ...]] = {
     "users": ("tenant",),
     "idem": ("expire_at",),
     "receipts": ("tenant", "expire_at", "at"),
-    "audit": ("tenant", "at", "subject"),
+    "audit": ("tenant", "at", "subject", "actor", "action"),
     "logs": ("run", "seq", "expire_at"),
     "events": ("run", "seq", "expire_at"),
     "keys": ("tenant",),

@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 from importlib import resources
 
-STEPS = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")
+STEPS = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql")
 """Step n leads from version n - 1 to n; a file without a version is empty."""
 
 SCHEMA_VERSION = len(STEPS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from headgate.core.limits import Override
 from headgate.core.run import Run
 from headgate.core.scopes import SYSTEM, TENANT, full_name
 from headgate.flow.deps import Deps
@@ -25,13 +26,14 @@ def acknowledged(deps: Deps) -> Iterator[Violation]:
 
 
 def changes(deps: Deps, books: Books) -> Iterator[Violation]:
-    """I9: every pause, mode and closed kind that stands was written with the record of who wanted it."""
+    """I9: every pause, mode, closed kind and limit set at run time that stands was written with the record of who
+    wanted it, and no cap is in force that is neither the policy's nor such a limit's."""
     wanted = {id: (subject, what) for subject, what, id in _standing(books)}
     found = deps.store.get_all(AuditRecord, list(wanted)) if wanted else []
     for (id, (subject, what)), record in zip(wanted.items(), found, strict=True):
         if record is None or record.subject != subject:
             yield Violation(invariant="I9", subject=subject, detail=f"{what} {id} has no record in the audit log")
-    yield from _caps(deps, books)
+    yield from _caps(books)
 
 
 def _standing(books: Books) -> Iterator[tuple[str, str, str]]:
@@ -40,6 +42,7 @@ def _standing(books: Books) -> Iterator[tuple[str, str, str]]:
             yield full_name(tenant.id, scope), "pause", gate.id
         if tenant.status_gate is not None:
             yield full_name(tenant.id, TENANT), "status", tenant.status_gate.id
+    yield from ((subject, "limit", override.id) for subject, override in _limits(books))
     system = books.controls.get(SYSTEM)
     if system is not None:
         if system.mode_state is not None:
@@ -48,15 +51,20 @@ def _standing(books: Books) -> Iterator[tuple[str, str, str]]:
             yield SYSTEM, "closed kind", state.id
 
 
-def _caps(deps: Deps, books: Books) -> Iterator[Violation]:
-    """A wide cap that is not the policy's was set by somebody, and the last one to do so set this one."""
+def _limits(books: Books) -> Iterator[tuple[str, Override]]:
+    for tenant in books.tenants.values():
+        yield from ((full_name(tenant.id, scope), override) for scope, override in tenant.overrides.items())
+    yield from ((scope, c.override) for scope, c in books.controls.items() if c.override is not None)
+
+
+def _caps(books: Books) -> Iterator[Violation]:
+    """The number in force is the one that was signed."""
     for scope, control in books.controls.items():
-        if control.cap == control.base:
-            continue
-        latest = deps.store.query(AuditRecord, where(AuditRecord, ("subject", "==", scope), order=("-at",), limit=20))
-        said = [record for record in latest if record.action == "limit.set"]
-        last = [record.after for record in said if record.at == said[0].at]  # of one moment any may be the last
-        if {"limit": control.cap} not in last:
-            yield Violation(
-                invariant="I9", subject=scope, detail=f"its cap {control.cap} has no record in the audit log"
-            )
+        signed = control.base if control.override is None else control.override.limit
+        if control.cap != signed:
+            yield Violation(invariant="I9", subject=scope, detail=f"its cap is {control.cap}, signed is {signed}")
+    for tenant in books.tenants.values():
+        for scope, override in tenant.overrides.items():
+            if tenant.limits.get(scope) != override.limit:
+                detail = f"its limit is {tenant.limits.get(scope)}, signed is {override.limit}"
+                yield Violation(invariant="I9", subject=full_name(tenant.id, scope), detail=detail)
