@@ -27,6 +27,7 @@ LEFT_OUT = (
     "callers: nobody who was refused comes back, and nobody sends less because others wait",
     "how long a run that never ran would have taken: the median of its kind is assumed",
     "onLimit of a run that was admitted at once: the policy's word for a full scope is assumed",
+    "the fair order is kept in parts by the real fleet: which of two tenants that both wait comes first can differ",
     "monthly quotas, plans' repositories, a repository's half of the system; a retried run holds its slots in one piece",
 )
 """What the model does not know, as sentences for people."""
@@ -139,6 +140,7 @@ class _Fleet:
         self._tenants[run.tenant] = tenants.take(tenant, run.id, holder)
         self._used.update((SYSTEM, kind_scope(run.kind)))
         self._clock = max(self._clock, tenant.served)
+        self._look_at(run.tenant)
         waited = max(0, now - demand.due)
         self.fates[number] = Fate(WAITED if waited else ADMITTED, waited)
         heappush(self.agenda, (now + demand.hold, _FINISH, number))
@@ -148,6 +150,7 @@ class _Fleet:
         run = self.demands[number].run
         self._tenants[run.tenant] = tenants.give(self._tenants[run.tenant], run.id, now)
         self._used.subtract((SYSTEM, kind_scope(run.kind)))
+        self._look_at(run.tenant)
         self._dispatch(now)
 
     def leave(self, number: int, now: int) -> None:
@@ -167,8 +170,6 @@ class _Fleet:
     def _enqueue(self, number: int, now: int) -> None:
         demand, run = self.demands[number], self.demands[number].run
         tenant = self._tenants[run.tenant]
-        if not tenant.waiting:
-            tenant = tenants.lifted(tenant, self._clock)
         self._tenants[run.tenant] = replace(tenant, waiting=tenant.waiting + 1)
         self._users[run.tenant, run.user] += 1
         self._in_line.add(number)
@@ -185,6 +186,15 @@ class _Fleet:
         line.seq += 1
         key = line_key(run.priority, demand.at, demand.due, line.seq, self.ground.policy.ageing_seconds)
         heappush(line.lanes.setdefault(run.lane, []), (key, number))
+        self._look_at(run.tenant)
+
+    def _look_at(self, tenant_id: str) -> None:
+        """A tenant that begins to offer starts at the fleet's virtual time, as in Ledger.close."""
+        tenant = self._tenants[tenant_id]
+        offers = not tenants.full(tenant, TENANT) and self._next_of(tenant_id, inside=True) is not None
+        if offers and not tenant.offers:
+            tenant = tenants.lifted(tenant, self._clock)
+        self._tenants[tenant_id] = replace(tenant, offers=("any",) if offers else ())
 
     def _out_of_line(self, number: int) -> None:
         run = self.demands[number].run
@@ -206,7 +216,7 @@ class _Fleet:
         open_ones = [t for t in self._lines if self._tenants[t].waiting and not tenants.full(self._tenants[t], TENANT)]
         return sorted(open_ones, key=lambda t: (tenants.refreshed(self._tenants[t]).turn, t))
 
-    def _next_of(self, tenant_id: str) -> int | None:
+    def _next_of(self, tenant_id: str, inside: bool = False) -> int | None:
         tenant, lanes = self._tenants[tenant_id], self._lines[tenant_id].lanes
         heads: list[tuple[int, int]] = []
         for lane, heap in list(lanes.items()):
@@ -214,12 +224,12 @@ class _Fleet:
                 heappop(heap)
             if not heap:
                 del lanes[lane]
-            elif self._startable(tenant, self.demands[heap[0][1]].run):
+            elif self._startable(tenant, self.demands[heap[0][1]].run, inside):
                 heads.append(heap[0])
         return min(heads)[1] if heads else None
 
-    def _startable(self, tenant: Tenant, run: Run) -> bool:
-        return self._room(kind_scope(run.kind)) and tenants.blocked(tenant, run.scopes) is None
+    def _startable(self, tenant: Tenant, run: Run, inside: bool) -> bool:
+        return (inside or self._room(kind_scope(run.kind))) and tenants.blocked(tenant, run.scopes) is None
 
     # --- what a decision sees
 
