@@ -65,13 +65,21 @@ def in_shard(slot: str, id: str | None) -> Damage:
     """`id` (None: the run itself) put into, or the run taken out of, the shard that the run names."""
 
     def plant(world: World, runs: list[Run]) -> None:
-        run = runs[2 if slot == "line" else 0]
-        shard = getattr(run.shards, slot)
+        shard = getattr(runs[0].shards, slot)
 
         def edit(now: Shard) -> Shard:
             return replace(now, holders={**now.holders, id: 1} if id else {}, free=False)
 
         change(world, Shard, shard, edit)
+
+    return plant
+
+
+def miscounted(step: int) -> Damage:
+    """The shard of the line in which a run waits counts others, too few or too many."""
+
+    def plant(world: World, runs: list[Run]) -> None:
+        change(world, Shard, str(runs[2].shards.line), lambda now: replace(now, waiting=now.waiting + step))
 
     return plant
 
@@ -118,10 +126,10 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "a user miscounted": (user_count, "waiting of user ada 7 → 2"),
     "a leaked system slot": (in_shard("system", "run_ghost"), "dropped leaked holder run_ghost"),
     "a leaked kind slot": (in_shard("kind", "run_ghost"), "dropped leaked holder run_ghost"),
-    "a leaked place in line": (in_shard("line", "run_ghost"), "dropped leaked holder run_ghost"),
+    "a leaked place in line": (miscounted(+3), "waiting 4 → 1"),
     "a system slot lost": (in_shard("system", None), "back into system~"),
     "a kind slot lost": (in_shard("kind", None), "back into kind:command~"),
-    "a place in line lost": (in_shard("line", None), "back into line:system~"),
+    "a place in line lost": (miscounted(-1), "waiting 0 → 1"),
     "a run in two shards": (stands_twice, "dropped leaked holder"),
     "a run that names no shard": (names_no_shard, "back into system~"),
     "a lane with another head": (lane(head=1), "with head 1"),

@@ -17,8 +17,8 @@ CORE = (
         "shard-full-one-too-late",
         "The same for a wide scope.",
         "core/wide.py",
-        "len(shard.holders) >= shard.credit)",
-        "len(shard.holders) > shard.credit)",
+        "used(shard) >= shard.credit)",
+        "used(shard) > shard.credit)",
         "tests/core/test_wide.py tests/core/test_wide_histories.py",
     ),
     Mutant(

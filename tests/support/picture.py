@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from headgate.core import wide
 from headgate.core.line import stands_in_line
 from headgate.core.run import LIVE, Run
 from headgate.core.scopes import LINE, SYSTEM, TENANT, kind_scope
@@ -36,7 +37,7 @@ class Picture:
 
     def held(self, scope: str) -> int:
         """Slots taken in a wide scope, counted by holders."""
-        return sum(len(shard.holders) for shard in self.shards.values() if shard.scope == scope)
+        return sum(wide.used(shard) for shard in self.shards.values() if shard.scope == scope)
 
     def has_room(self, scope: str) -> bool:
         """Whether a wide scope's cap allows one more run."""

@@ -65,6 +65,8 @@ class Shard:
     index: int
     credit: int | None
     holders: Mapping[str, int] = field(default_factory=dict)
+    waiting: int = 0
+    """Of the line: how many wait here. Who they are the runs say; their names here would grow with the line."""
     settle: bool = False
     free: bool = True
     rnd: float = 0.0
@@ -97,12 +99,17 @@ def new_scope(scope: str, cap: int | None) -> tuple[Control, tuple[Shard, ...]]:
 
 def held(shards: Sequence[Shard]) -> int:
     """Slots in use over all shards."""
-    return sum(len(shard.holders) for shard in shards)
+    return sum(used(shard) for shard in shards)
+
+
+def used(shard: Shard) -> int:
+    """Slots, or places in line, that are taken here."""
+    return len(shard.holders) + shard.waiting
 
 
 def full(shard: Shard) -> bool:
     """Whether nothing can be taken here now."""
-    return shard.settle or (shard.credit is not None and len(shard.holders) >= shard.credit)
+    return shard.settle or (shard.credit is not None and used(shard) >= shard.credit)
 
 
 def taken(shard: Shard, run_id: str, now: int) -> Shard:
@@ -130,6 +137,22 @@ def _capped(control: Control) -> Control:
     return replace(control, cap=cap, settle=control.settle or cap != control.cap)
 
 
+def joined(shard: Shard) -> Shard:
+    """The shard of the line with one more that waits."""
+    return _open(replace(shard, waiting=shard.waiting + 1))
+
+
+def left(shard: Shard, run_id: str) -> Shard:
+    """The shard of the line with one less. Only in the commit that takes the run out of `queued`, so once each. (Up to
+    version 4 the runs were listed by name: those are taken off the list.)"""
+    return given(shard, run_id) if run_id in shard.holders else _open(replace(shard, waiting=shard.waiting - 1))
+
+
+def recounted(shard: Shard, waiting: int) -> Shard:
+    """The shard of the line with a count that was made anew."""
+    return _open(replace(shard, holders={}, waiting=waiting))
+
+
 def deal(control: Control, shards: Sequence[Shard]) -> tuple[Control, tuple[Shard, ...]] | None:
     """Credits for the control's cap, or None while more is held than it allows (a later release deals)."""
     if control.cap is not None and held(shards) > control.cap:
@@ -142,7 +165,7 @@ def _dealt(shards: Sequence[Shard], cap: int | None) -> list[Shard]:
         return [_open(replace(shard, credit=None, settle=False)) for shard in shards]
     share, extra = divmod(cap - held(shards), len(shards))
     return [
-        _open(replace(shard, credit=len(shard.holders) + share + (i < extra), settle=False))
+        _open(replace(shard, credit=used(shard) + share + (i < extra), settle=False))
         for i, shard in enumerate(shards)
     ]
 

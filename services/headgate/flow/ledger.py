@@ -117,7 +117,7 @@ class Ledger:
 
     def join_line(self, run: Run, line: Shard) -> Run:
         """The run counted as waiting: in its user, in the line's shard, in the tenant; in its lane unless delayed."""
-        self.tx.put(wide.taken(line, run.id, self.tx.now))
+        self.tx.put(wide.joined(line))
         self._count_user(run, +1)
         self.tenant = replace(self.tenant, waiting=self.tenant.waiting + 1)
         self._note_repository(run)
@@ -130,7 +130,7 @@ class Ledger:
             shard = self.tx.get(Shard, run.shards.line)
             if shard is None:
                 raise Torn(f"shard {run.shards.line} of run {run.id} is gone")
-            self.tx.put(wide.given(shard, run.id))
+            self.tx.put(wide.left(shard, run.id))
             if shard.settle:
                 self.settling.add(shard.scope)
         self._count_user(run, -1)

@@ -52,6 +52,9 @@ def repair(deps: Deps, dispatcher: Dispatcher, why: audit.Reason) -> tuple[Repai
     for tenant in deps.store.every(Tenant):
         mending = _Mending(deps, tenant.id, replace(why, id=deps.ids.new("aud")))
         repaired += deps.store.transact(mending.body, tenant.id)
+    for shard in deps.store.every(Shard, ("scope", "==", LINE)):
+        counting = _Counting(deps, shard.id, replace(why, id=deps.ids.new("aud")))
+        repaired += deps.store.transact(counting.body, f"shard:{shard.id}")
     deal_all(deps, settling)
     dispatcher.dispatch()
     for one in repaired:
@@ -84,6 +87,28 @@ class _Stray:
         before = {"holders": sorted(shard.holders)}
         audit.record(tx, self.why, "books.repaired", shard.id, before, {"holders": sorted(after.holders)}, tenant)
         return (Repair(receipt=self.why.id, subject=shard.id, done=done),)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counting:
+    """A shard of the line: as many wait in it as name it. Whoever joins or leaves it writes it, so the count holds."""
+
+    deps: Deps
+    shard_id: str
+    why: audit.Reason
+
+    def body(self, tx: Tx) -> tuple[Repair, ...]:
+        """Count anew; nothing is written when it was right."""
+        shard = tx.get(Shard, self.shard_id)
+        if shard is None:
+            return ()
+        queued = tx.hint(Run, where(Run, ("state", "==", "queued")))
+        waiting, before = sum(run.shards.line == shard.id for run in queued), wide.used(shard)
+        if waiting == before:
+            return ()
+        tx.put(wide.recounted(shard, waiting))
+        audit.record(tx, self.why, "books.repaired", shard.id, {"waiting": before}, {"waiting": waiting})
+        return (Repair(receipt=self.why.id, subject=shard.id, done=(f"waiting {before} → {waiting}",)),)
 
 
 def _stands(run: Run | None, shard_id: str) -> bool:
@@ -139,7 +164,10 @@ class _Mending:
                 slot = {SYSTEM: "system", LINE: "line"}.get(scope, "kind")
                 run = replace(run, shards=replace(run.shards, **{slot: shard.id}))
                 ledger.put_run(run)
-            if run.id not in shard.holders:
+                if scope == LINE:
+                    ledger.tx.put(wide.joined(shard))
+                    yield f"put {run.id} back into {shard.id}"
+            if scope != LINE and run.id not in shard.holders:
                 ledger.tx.put(wide.taken(shard, run.id, run.holding_since or ledger.tx.now))
                 yield f"put {run.id} back into {shard.id}"
 

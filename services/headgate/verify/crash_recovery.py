@@ -147,6 +147,8 @@ def _slots(world: World) -> Iterator[Finding]:
     for shard in world.deps.store.query(Shard, where(Shard)):
         for run_id in shard.holders:
             yield Finding(what="leaked", subject=shard.scope, detail=f"held by {run_id}")
+        if shard.waiting:
+            yield Finding(what="leaked", subject=shard.scope, detail=f"{shard.waiting} counted as waiting")
 
 
 def _invariants(world: World) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from headgate.core import tenant as tenants
+from headgate.core import wide as wides
 from headgate.core.run import IN_FLIGHT, Run, RunState
 from headgate.core.scopes import LINE, SYSTEM, TENANT, full_name, kind_scope
 from headgate.flow.invariants.books import Books, Violation
@@ -20,7 +21,7 @@ def caps(books: Books) -> Iterator[Violation]:
             if cap is not None and used > cap and newest > tenant.capped_at:
                 yield Violation(invariant="I1", subject=full_name(tenant.id, scope), detail=f"{used} held, cap {cap}")
     for scope, control in books.controls.items():
-        held = sum(len(shard.holders) for shard in books.shards if shard.scope == scope)
+        held = sum(wides.used(shard) for shard in books.shards if shard.scope == scope)
         if control.cap is not None and held > control.cap and not control.settle and scope != LINE:
             yield Violation(invariant="I1", subject=scope, detail=f"{held} held, cap {control.cap}")
 
@@ -40,22 +41,33 @@ def inside(books: Books) -> Iterator[Violation]:
 
 
 def wide(books: Books) -> Iterator[Violation]:
-    """I2 and I7 over shards: every holder is a run that should stand there, once."""
+    """I2 and I7 over shards: every holder is a run that should stand there, once; who waits is counted where it says."""
     expected: dict[str, list[str]] = defaultdict(list)
     for run in books.live:
-        for scope in (SYSTEM, kind_scope(run.kind)) if run.state in IN_FLIGHT else (LINE,):
+        for scope in (SYSTEM, kind_scope(run.kind)) if run.state in IN_FLIGHT else ():
             expected[scope].append(run.id)
-    for scope in books.controls:
+    for scope in sorted(set(books.controls) - {LINE}):
         held = [run for shard in books.shards if shard.scope == scope for run in shard.holders]
-        yield from _compare("I2" if scope != LINE else "I7", scope, held, expected[scope])
+        yield from _compare("I2", scope, held, expected[scope])
         for run_id, times in Counter(held).items():
             if times > 1:
                 yield Violation(invariant="I2", subject=scope, detail=f"{run_id} stands in {times} shards")
     standing = {shard.id: shard.holders for shard in books.shards}
+    yield from _waiting(books)
     for run in books.live:
         for scope, name in places(run):
-            if name is None or run.id not in standing.get(name, {}):
+            if scope != LINE and (name is None or run.id not in standing.get(name, {})):
                 yield Violation(invariant="I2", subject=run.id, detail=f"names {name} of {scope}, does not stand there")
+
+
+def _waiting(books: Books) -> Iterator[Violation]:
+    """I7: each shard of the line counts the runs that name it."""
+    named = Counter(run.shards.line for run in books.live if run.state is RunState.QUEUED)
+    counted = {shard.id: wides.used(shard) for shard in books.shards if shard.scope == LINE}
+    for name in sorted({*counted, *(str(name) for name in named)}):
+        if counted.get(name, 0) != named[name]:
+            detail = f"{counted.get(name)} counted, {named[name]} waiting"
+            yield Violation(invariant="I7", subject=name, detail=detail)
 
 
 def places(run: Run) -> list[tuple[str, str | None]]:
