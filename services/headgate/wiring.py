@@ -38,6 +38,10 @@ from headgate.telemetry.logs import logging_to_stderr
 from headgate.telemetry.port import Telemetry
 
 
+COUNTED_PLACES = 1_000
+"""Firestore bills a count for each thousand counted: places in a longer line are read off a ladder."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class System:
     """One process's parts, wired."""
@@ -89,6 +93,7 @@ def build(settings: Settings) -> System:
         alarm=alarm,
         host=HostMemory() if settings.delivery == "embedded" else AnyHost(),
         broker=_broker(settings, timing, telemetry),
+        counted_places=None if settings.store == "sqlite" else COUNTED_PLACES,
     )
     dispatcher = Dispatcher(deps)
     place = _place(settings, ids)

@@ -52,16 +52,18 @@ def _run(run: Run, line: LineView | None) -> models.RunAnswer:
         artifacts=[models.ArtifactAnswer(**asdict(artifact)) for artifact in run.artifacts],
         usage=None if run.usage is None else models.UsageAnswer(**asdict(run.usage)),
         receipt_id=str(run.receipts[0]["receiptId"]) if run.receipts else None,
-        line=None if line is None else _line(line),
+        line=None if line is None else line_answer(line),
     )
 
 
-def _line(line: LineView) -> models.LineAnswer:
+def line_answer(line: LineView) -> models.LineAnswer:
+    """A queued run's place in line."""
+    estimate = line.estimated_wait
     return models.LineAnswer(
         position=line.position,
         length=line.length,
         ahead_by_priority=line.ahead_by_priority,
-        estimated_wait=line.estimated_wait,
+        estimated_wait=None if estimate is None else models.EstimateAnswer(p50=estimate.p50, p90=estimate.p90),
         waiting_for=list(line.waiting_for),
         holders=list(line.holders),
         as_of=line.as_of,

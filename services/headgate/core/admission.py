@@ -6,14 +6,15 @@ fits → mode → pauses → quota → repositories → pressure → scopes → 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from headgate.core.errors import Code
 from headgate.core.pauses import MODES, STATUS_MODES
 from headgate.core.plans import concurrency_reason
 from headgate.core.policy import OnLimit, Policy, RunLimits
 from headgate.core.repositories import fits
+from headgate.core.retry_after import retry_after
 from headgate.core.run import Run
 from headgate.core.scopes import SYSTEM, TENANT, full_name, kind_scope, scope_type
 from headgate.core.tenant import Gate, Tenant, full, limit, use
@@ -57,6 +58,8 @@ class Request:
     run: Run
     on_limit: OnLimit | None = None
     delayed: bool = False
+    place: float = 0.0
+    """Where, from 0 to 1, this caller stands among those who are told when to come back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,9 @@ class View:
     tenant: Tenant
     wide: WideView
     line: LineView | None = None
+    releases: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """By full name of a scope: in how many seconds its slots are expected back, or its pause is over. Read only when the
+    run is refused; without it callers are told the policy's least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,23 @@ Decision = Admit | Wait | Refuse
 
 
 def decide(request: Request, view: View, policy: Policy) -> Decision:
-    """The decision for `request` given `view`. Call again with `view.line` when it says Wait."""
+    """The decision for `request` given `view`. Call again with `view.line` when it says Wait, and with `view.releases`
+    when it says Refuse with `retry_after`: only that changes."""
+    decision = _decided(request, view, policy)
+    if not isinstance(decision, Refuse) or decision.retry_after is None:
+        return decision
+    known = view.releases.get(waits_for(decision, view.tenant) or "", ())
+    return replace(decision, retry_after=retry_after(known, request.place, decision.retry_after))
+
+
+def waits_for(refusal: Refuse, tenant: Tenant) -> str | None:
+    """The full name of the scope whose slots, or whose pause, a refused caller waits for; None = for none."""
+    if refusal.code in (Code.PLAN_LIMIT_CONCURRENCY, Code.TENANT_PAUSED, Code.USER_LIMIT_QUEUED, Code.QUEUE_FULL):
+        return full_name(tenant.id, TENANT)
+    return refusal.scope if refusal.code in (Code.SCOPE_LIMIT_CONCURRENCY, Code.SCOPE_PAUSED) else None
+
+
+def _decided(request: Request, view: View, policy: Policy) -> Decision:
     for check in (_fits, _mode, _pauses, _quota, _repositories, _pressure):
         refusal = check(request, view, policy)
         if refusal is not None:

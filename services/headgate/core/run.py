@@ -72,6 +72,16 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a run was told when it was queued (`at`, ms): seconds until its start, as likely as not and nearly surely.
+    Kept so that how often it held can be counted from the runs themselves."""
+
+    p50: float
+    p90: float
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardsHeld:
     """The shards in which a run holds its wide slots (`system`, `kind`) or its place in line (`line`)."""
 
@@ -118,6 +128,7 @@ class Run:
     key: int = 0
     delayed: bool = False
     """Waits for `not_before` or an answer: counts as waiting, stands in no lane."""
+    forecast: Forecast | None = None
 
     # its execution
     fence: int = 0

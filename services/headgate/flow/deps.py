@@ -10,6 +10,7 @@ from headgate.core.errors import InvalidRequest
 from headgate.core.policy import Policy
 from headgate.delivery.port import Delivery
 from headgate.flow.alarm import Alarm, NoAlarm
+from headgate.flow.kept import Kept
 from headgate.handlers.interface import Handler
 from headgate.outbound.artifacts import ArtifactStore
 from headgate.outbound.surroundings import AnyHost, Broker, Host
@@ -76,6 +77,10 @@ class Deps:
     host: Host = field(default_factory=AnyHost)
     broker: Broker | None = None
     """None = there is no broker but our own records: pending runs are its backlog."""
+    kept: Kept = field(default_factory=Kept)
+    """What this process has read a moment ago."""
+    counted_places: int | None = None
+    """Up to so many waiting a place in line is counted, above that it is read off a ladder; None = always counted."""
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from headgate.core import pace
 from headgate.core.access import Caller, Permission
 from headgate.core.errors import Forbidden, InvalidRequest, NotFound
+from headgate.core.forecast import Estimate
 from headgate.core.line import stands_in_line
 from headgate.core.policy import PRIORITY_WORDS
+from headgate.core.reasons import Facts, Reason, foreseeable, full_scopes, reasons
 from headgate.core.run import IN_FLIGHT, Run, RunState
-from headgate.core.scopes import SYSTEM, TENANT, full_name, kind_scope, scope_type
-from headgate.core.tenant import Tenant, full, limit
+from headgate.core.scopes import SYSTEM, TENANT, full_name, kind_scope
+from headgate.core.tenant import Holder, Tenant, limit
 from headgate.core.wide import Control, Shard
+from headgate.flow import brakes
 from headgate.flow.deps import Deps
+from headgate.flow.estimates import estimate, offering
+from headgate.flow.places import Place, places
 from headgate.store.documents import EventChunk, LogChunk, where
 
 
@@ -25,8 +31,11 @@ class LineView:
     length: int
     ahead_by_priority: int
     waiting_for: tuple[str, ...]
+    binding: str | None = None
+    """The first full scope, by its local or wide name."""
     holders: tuple[str, ...] = ()
-    estimated_wait: None = None
+    """The tenant's own runs in that scope, or all it has in flight."""
+    estimated_wait: Estimate | None = None
     as_of: int | None = None
 
 
@@ -49,8 +58,8 @@ class HeldScope:
 
 
 FILTERS = ("state", "kind", "repo", "org", "user", "priority")
-COUNTED_AT_MOST = 8
-"""Places in line that are counted one by one; for more of them the tenant's line is read once."""
+RUNNER = "runner"
+"""The kind that needs registration tokens of GitHub."""
 
 
 def find_run(deps: Deps, caller: Caller, tenant_id: str, run_id: str) -> Run:
@@ -82,9 +91,10 @@ def lines_of(deps: Deps, runs: Iterable[Run]) -> dict[str, LineView]:
     tenant = deps.store.get(Tenant, queued[0].tenant) if queued else None
     if tenant is None:
         return {}
-    blockers = _blockers(deps, {run.kind for run in queued})
-    places = _places(deps, [run for run in queued if stands_in_line(run)])
-    return {run.id: _line_view(run, tenant, blockers, places.get(run.id)) for run in queued}
+    wide = _wide(deps, {run.kind for run in queued})
+    found = places(deps, tenant, [run for run in queued if stands_in_line(run)])
+    now = deps.store.now()
+    return {run.id: _line_view(deps, run, tenant, wide, found.get(run.id), now) for run in queued}
 
 
 def list_runs(
@@ -180,60 +190,20 @@ def held_scopes(deps: Deps) -> list[HeldScope]:
     return list(scopes.values())
 
 
-# --- places in line
+# --- the line
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """What is ahead of a run that is not delayed."""
+class _Wide:
+    """What the wide scopes hold against a start: their control, and those without a free slot."""
 
-    position: int
-    ahead_by_priority: int
-
-
-def _places(deps: Deps, standing: Sequence[Run]) -> dict[str, _Place]:
-    """The places of one tenant's `standing` runs, by run id: counted for a few, read off the line for many."""
-    if len(standing) <= COUNTED_AT_MOST:
-        return {run.id: _counted_place(deps, run) for run in standing}
-    last = max(run.key for run in standing)  # nobody behind the last of them matters
-    line = deps.store.query(Run, where(Run, *_in_line(standing[0].tenant), ("key", "<=", last), order=("key",)))
-    return {run.id: _place_in(line, run) for run in standing}
-
-
-def _counted_place(deps: Deps, run: Run) -> _Place:
-    ahead = (*_in_line(run.tenant), ("key", "<", run.key))
-    position = deps.store.count(where(Run, *ahead)) + 1
-    higher = list(range(run.priority + 1, 10))
-    counted = higher and position > 1
-    return _Place(position, deps.store.count(where(Run, *ahead, ("priority", "in", higher))) if counted else 0)
-
-
-def _place_in(line: Sequence[Run], run: Run) -> _Place:
-    ahead = [other for other in line if other.key < run.key]
-    return _Place(len(ahead) + 1, sum(other.priority > run.priority for other in ahead))
-
-
-def _in_line(tenant_id: str) -> tuple[tuple[str, str, object], ...]:
-    return ("tenant", "==", tenant_id), ("state", "==", "queued"), ("delayed", "==", False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Blockers:
-    """What the wide scopes hold against a start: the mode, closed kinds, full scopes."""
-
-    mode: str
-    closed: frozenset[str]
+    control: Control | None
     full: frozenset[str]
 
 
-def _blockers(deps: Deps, kinds: Collection[str]) -> _Blockers:
-    control = deps.store.get(Control, SYSTEM)
-    full_scopes = [scope for scope in (SYSTEM, *map(kind_scope, sorted(kinds))) if not _has_room(deps, scope)]
-    return _Blockers(
-        mode=control.mode if control else "normal",
-        closed=frozenset(control.closed if control else ()),
-        full=frozenset(full_scopes),
-    )
+def _wide(deps: Deps, kinds: Collection[str]) -> _Wide:
+    scopes = (SYSTEM, *map(kind_scope, sorted(kinds)))
+    return _Wide(deps.store.get(Control, SYSTEM), frozenset(scope for scope in scopes if not _has_room(deps, scope)))
 
 
 def _has_room(deps: Deps, scope: str) -> bool:
@@ -241,33 +211,57 @@ def _has_room(deps: Deps, scope: str) -> bool:
     return bool(deps.store.query(Shard, free))
 
 
-def _line_view(run: Run, tenant: Tenant, blockers: _Blockers, place: _Place | None) -> LineView:
-    tokens, holders = _waiting_for(run, tenant, blockers)
+def _line_view(deps: Deps, run: Run, tenant: Tenant, wide: _Wide, place: Place | None, now: int) -> LineView:
+    facts = _facts(deps, run, tenant, wide, place, now)
+    tokens, full = reasons(facts), full_scopes(facts)
+    binding = full[0] if full else TENANT
+    can_tell = place is not None and foreseeable(tokens)
     return LineView(
         position=place.position if place else None,
         length=max(tenant.waiting, place.position if place else 0),
         ahead_by_priority=place.ahead_by_priority if place else 0,
         waiting_for=tokens,
-        holders=holders,
+        binding=full[0] if full else None,
+        holders=tuple(id for id, held in tenant.holders.items() if in_scope(held, binding)),
+        estimated_wait=estimate(deps, tenant, run, place.ahead, now) if place and can_tell else None,
+        as_of=place.as_of if place else None,
     )
 
 
-def _waiting_for(run: Run, tenant: Tenant, blockers: _Blockers) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Reason tokens in their order, and the tenant's own runs that hold the first full scope."""
-    tokens: list[str] = []
-    if TENANT in tenant.gates:
-        tokens.append("TENANT_PAUSED")
-    if tenant.status != "active":
-        tokens.append("TENANT_SUSPENDED")
-    tokens += [f"SCOPE_PAUSED:{full_name(tenant.id, s)}" for s in run.scopes if s in tenant.gates]
-    tokens += [f"SCOPE_PAUSED:{kind_scope(run.kind)}"] if run.kind in blockers.closed else []
-    tokens += ["SYSTEM_MAINTENANCE"] if blockers.mode == "maintenance" else []
-    full_inside = [s for s in (TENANT, *run.scopes) if full(tenant, s)]
-    tokens += [f"SCOPE_FULL:{scope_type(s)}" for s in full_inside]
-    tokens += ["SCOPE_FULL:kind"] if kind_scope(run.kind) in blockers.full else []
-    tokens += ["SCOPE_FULL:system"] if SYSTEM in blockers.full else []
-    if run.delayed:
-        tokens.append("INPUT" if run.waiting else "NOT_BEFORE")
-    binding = full_inside[0] if full_inside else TENANT
-    holders = tuple(r for r, h in tenant.holders.items() if binding == TENANT or binding in h.scopes)
-    return tuple(tokens or ["NEXT"]), holders
+def _facts(deps: Deps, run: Run, tenant: Tenant, wide: _Wide, place: Place | None, now: int) -> Facts:
+    control = wide.control
+    contended = wide.full & {SYSTEM, kind_scope(run.kind)}
+    return Facts(
+        run=run,
+        tenant=tenant,
+        mode=control.mode if control else "normal",
+        closed=frozenset(control.closed if control else ()),
+        full=wide.full,
+        held_back=held_back(deps, run, tenant, control, now),
+        outranked=bool(contended)
+        and any(other.turn < tenant.turn for other in offering(deps) if other.id != tenant.id),
+        ahead_by_priority=place.ahead_by_priority if place else 0,
+    )
+
+
+def held_back(deps: Deps, run: Run, tenant: Tenant, control: Control | None, now: int) -> frozenset[str]:
+    """The tokens that dispatch's brakes put on a run now: what `flow.brakes` would say, without a transaction."""
+    policy, found = deps.policy.pressure, set[str]()
+    slow, ramps = (control.pressure.slow, control.ramps) if control else (False, {})
+    paces = (
+        pace.rate(slow, ramps.get(SYSTEM), now, policy),
+        pace.rate(False, ramps.get(kind_scope(run.kind)), now, policy),
+        brakes.tenant_rate(tenant, now, policy),
+    )
+    if any(rate is not None for rate in paces):
+        found.add(Reason.PRESSURE_SLOW)
+    if brakes.short_of_memory(deps, run.limits.memory_bytes, now) is not None:
+        found.add(Reason.HOST_MEMORY)
+    if run.kind == RUNNER and control is not None and control.pressure.minting_paused:
+        found.add(Reason.GITHUB_THROTTLED)
+    return frozenset(found)
+
+
+def in_scope(held: Holder, scope: str) -> bool:
+    """Whether a run in flight holds a slot of that scope: `tenant`, a local name, its kind's or `system`."""
+    return scope in (TENANT, SYSTEM, kind_scope(held.kind), *held.scopes)

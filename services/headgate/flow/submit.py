@@ -11,6 +11,7 @@ from headgate.core.admission import Decision, LineView, Refuse, Request, View, W
 from headgate.core.errors import Code, Forbidden, IdempotencyMismatch, InvalidRequest, NotFound
 from headgate.core.lifecycle import Change, created
 from headgate.core.policy import OnLimit
+from headgate.core.retry_after import place_of
 from headgate.core.run import LIVE, Run, RunState
 from headgate.core.scopes import LINE, TENANT
 from headgate.core.submission import Submission, body_hash, retry_id, run_of
@@ -19,6 +20,7 @@ from headgate.core.wide import Shard
 from headgate.flow import brakes
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.dispatch import Dispatcher
+from headgate.flow.estimates import come_back, told
 from headgate.flow.fleet import deal_all
 from headgate.flow.ledger import DAY_MS, Ledger, WideSlots
 from headgate.flow.receipts import Facts, Receipt, keep_refusal, next_receipt_id, receipt_of, with_receipt
@@ -190,6 +192,9 @@ class _Attempt:
             facts = replace(facts, view=replace(facts.view, waiters=True))
         facts = self._braked(ledger, request.run, facts)
         view, decision, line = self._decide(ledger, request, facts)
+        if isinstance(decision, Refuse) and decision.retry_after is not None:
+            view = replace(view, releases=come_back(self.deps, view.tenant, decision, request.run.kind, tx.now))
+            decision = decide(request, view, self.deps.policy)
         basis = self._facts(request, view, decision, tx.now)
         if isinstance(decision, Refuse):
             raise _TurnedAway(decision, basis)
@@ -229,7 +234,7 @@ class _Attempt:
         if run.start_by is not None and run.start_by <= max(ledger.tx.now, run.not_before or 0):
             raise InvalidRequest("startBy must lie in the future and after notBefore.", field="startBy")
         run = replace(run, request_id=self.asking.request_id, trace=dict(self.asking.trace), retry_of=self.retry_of)
-        return Request(run=run, on_limit=self.asked.on_limit, delayed=run.delayed)
+        return Request(run=run, on_limit=self.asked.on_limit, delayed=run.delayed, place=place_of(run.id))
 
     def _make_way(self, ledger: Ledger, request: Request) -> tuple[str, ...]:
         """`concurrencyKey`: skip if an unfinished run has it, or cancel those that do. Safe under the tenant's lock."""
@@ -265,7 +270,9 @@ class _Attempt:
     def _place(self, ledger: Ledger, run: Run, facts: WideFacts, line: Shard | None) -> Run:
         """The run with its slots, or (with a place in the line) waiting."""
         if line is not None:
+            before = ledger.tenant
             run = ledger.join_line(run, line)
+            run = replace(run, forecast=told(self.deps, before, run, ledger.tx.now, self.uses.of))
         else:
             assert facts.system is not None  # it is admitted, so the decision saw both
             assert facts.kind is not None

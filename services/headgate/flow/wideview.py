@@ -49,18 +49,20 @@ class WideUses:
             # Set before counting: callers that come meanwhile take the older figure instead of counting too.
             if kept is not None:
                 self._kept[scope] = (now, kept[1])
-        use = self._count(scope)
+        use = counted_use(self.deps, scope)
         with self._lock:
             self._kept[scope] = (now, use)
         return use
 
-    def _count(self, scope: str) -> WideUse:
-        states = ["queued"] if scope == LINE else sorted(IN_FLIGHT)
-        conditions: list[tuple[str, str, object]] = [("state", "in", states)]
-        if scope not in (SYSTEM, LINE):
-            conditions.append(("kind", "==", scope.partition(":")[2]))
-        control = self.deps.store.get(Control, scope)
-        return WideUse(self.deps.store.count(where(Run, *conditions)), control.cap if control else None)
+
+def counted_use(deps: Deps, scope: str) -> WideUse:
+    """Use of a wide scope, counted now."""
+    states = ["queued"] if scope == LINE else sorted(IN_FLIGHT)
+    conditions: list[tuple[str, str, object]] = [("state", "in", states)]
+    if scope not in (SYSTEM, LINE):
+        conditions.append(("kind", "==", scope.partition(":")[2]))
+    control = deps.store.get(Control, scope)
+    return WideUse(deps.store.count(where(Run, *conditions)), control.cap if control else None)
 
 
 @dataclass(frozen=True, slots=True)
