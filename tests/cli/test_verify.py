@@ -7,12 +7,14 @@ import pytest
 
 from headgate.cli.commands import verify as commands
 from headgate.flow import ledger, work
-from headgate.verify import deliveries, races
+from headgate.verify import deliveries, goals, races
 from headgate.verify.deliveries import Deliveries
-from headgate.verify.goals import GOALS
+from headgate.verify.goals import ENOUGH, GOALS
 from headgate.verify.ground import Ground
-from headgate.verify.histories import Schedule, Tally, histories
-from headgate.verify.simulation import History
+from headgate.verify.histories import Tally, carry_out
+from headgate.verify.mixes import MIXES
+from headgate.verify.sim_plan import Plan
+from headgate.verify.simulation import History, simulate
 
 
 def last(result):
@@ -22,18 +24,20 @@ def last(result):
 def digest(*seeds):
     """Of histories made in this process."""
     tally = Tally()
-    for history in histories(Schedule(seeds=seeds), Ground(), 1):
+    for history in carry_out(Plan.of_seeds(seeds), Ground(), 1):
         tally.add(history)
     return tally.digest
 
 
 def test_sim_is_the_same_every_time_and_whatever_process_makes_it(cli):
-    result = cli("--json", "verify", "sim", "--seeds", "4")
+    result = cli("--json", "verify", "sim", "--seeds", "4", "--scenarios", "2")
     assert result.code == 0, result.err
     figures = last(result)
     assert (figures["seeds"], figures["violations"], figures["ok"]) == (4, [], True)
     assert figures["steps"] >= 4 * 200
-    assert figures["secondsPerSeed"] > 0
+    assert figures["stepsMin"] >= 200
+    assert min(figures["secondsPerSeed"], figures["seedsPerSecond"], figures["cpuSecondsPerSeed"]) > 0
+    assert (figures["scenarios"]["searched"], figures["scenarios"]["schedules"]) == (17, 34)
     assert figures["digest"] == digest(1, 2, 3, 4) != digest(2, 3, 4, 5)
 
 
@@ -54,25 +58,34 @@ def test_races_on_firestore(cli, firestore_emulator, monkeypatch):
 
 
 def test_sim_for_people(cli):
-    result = cli("verify", "sim", "--seeds", "1", "--seed-base", "7")
+    result = cli("verify", "sim", "--seeds", "1", "--seed-base", "7", "--scenarios", "0")
     assert result.code == 0
     assert result.out.startswith("REACHED")
     assert "1 histories" in result.out
     assert result.out.endswith("every promise was kept\n")
 
 
-def test_sim_tells_the_seed_of_a_broken_promise(cli, monkeypatch):
+def test_sim_tells_the_seed_of_a_broken_promise_and_writes_it_down(cli, monkeypatch, tmp_path):
     monkeypatch.setattr(ledger.Ledger, "_wake", lambda self: None)
-    seeds = [h.seed for h in histories(Schedule(seeds=range(1, 9)), Ground(), 1) if h.broken]
-    result = cli("verify", "sim", "--seeds", "1", "--seed-base", str(seeds[0]))
+    broken = next(seed for seed in range(1, 9) if simulate(seed).broken)
+    file = tmp_path / "broken.json"
+    words = ("sim", "--seeds", "1", "--seed-base", str(broken), "--scenarios", "2")
+    result = cli("verify", *words, "--schedule", str(file))
     assert result.code == 1
-    assert f"again: headgate verify sim --seeds 1 --seed-base {seeds[0]}" in result.out
+    assert f"again: headgate verify sim --seeds 1 --seed-base {broken}" in result.out
     assert result.out.endswith("A PROMISE WAS BROKEN\n")
+    [history], scenarios = (json.loads(file.read_text())[name] for name in ("histories", "scenarios"))
+    assert history["seed"] == broken
+    assert history["mix"] in MIXES
+    assert "park-release" in [scenario["name"] for scenario in scenarios]
+    again = last(cli("--json", "verify", "sim", "--schedule", str(file)))
+    assert len(again["violations"]) == 1 + len(scenarios)
+    assert again["violations"][0]["detail"] in result.out
 
 
 def test_a_flow_that_complains_breaks_its_history_only(monkeypatch):
     monkeypatch.setattr(ledger.Ledger, "close", lambda self: 1 / 0)
-    found = list(histories(Schedule(seeds=[1]), Ground(), 1))
+    found = list(carry_out(Plan.of_seeds([1]), Ground(), 1))
     assert found[0].broken is not None
     assert "ZeroDivisionError" in found[0].broken
 
@@ -80,35 +93,55 @@ def test_a_flow_that_complains_breaks_its_history_only(monkeypatch):
 def test_a_goal_never_reached_fails_when_there_were_enough():
     tally = Tally()
     reached = dict.fromkeys(GOALS[1:], 1)
-    for seed in range(50):
+    for seed in range(ENOUGH):
         assert tally.ok
         tally.add(History(seed=seed, digest="d", steps=200, reached=reached))
     assert tally.missed == GOALS[:1]
     assert not tally.ok
 
 
-def test_sim_replays_a_schedule(cli, tmp_path):
+def test_a_goal_never_reached_fails_the_command(cli, monkeypatch):
+    monkeypatch.setattr(goals, "GOALS", (*GOALS, "pigs fly"))
+    monkeypatch.setattr("headgate.verify.histories.ENOUGH", 2)
+    result = cli("--json", "verify", "sim", "--seeds", "2", "--scenarios", "0")
+    assert result.code == 1
+    assert "pigs fly" in last(result)["missed"]
+    assert last(result)["violations"] == []
+
+
+def test_sim_writes_what_it_did_and_repeats_it(cli, tmp_path):
     file = tmp_path / "schedule.json"
-    file.write_text('{"seeds": [3, 5]}')
-    drawn = last(cli("--json", "verify", "sim", "--schedule", str(file)))
-    file.write_text('{"seeds": [3, 5], "faults": {"crash": 0.05}}')
+    drawn = last(cli("--json", "verify", "sim", "--seeds", "2", "--scenarios", "0", "--schedule", str(file)))
+    assert last(cli("--json", "verify", "sim", "--schedule", str(file)))["digest"] == drawn["digest"]
+    file.write_text('{"histories": [{"seed": 3, "faults": {"crash": 0.05}}, {"seed": 5, "mix": "pauses"}]}')
     given = last(cli("--json", "verify", "sim", "--schedule", str(file)))
-    assert drawn["seeds"] == given["seeds"] == 2
+    assert given["seeds"] == 2
     assert given["reached"]["process killed"] > 0
-    assert "fault: conflict" not in given["reached"]
+    assert given["reached"]["mix: pauses"] == 1
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", "{}", '{"seeds": []}', '{"seeds": [true]}', '{"seeds": [1], "x": 1}', '{"seeds": [1], "faults": {"x": 1}}',
-     '{"seeds": [1], "faults": {"crash": 2}}'],
-)  # fmt: skip
-def test_a_wrong_schedule(cli, tmp_path, text):
+WRONG = {
+    "": "JSON",
+    "[]": "must be an object",
+    "{}": "must have histories or scenarios",
+    '{"seeds": []}': "seeds is unknown",
+    '{"histories": [{"seed": true}]}': "histories[0].seed",
+    '{"histories": [{"seed": 1, "mix": "x"}]}': "histories[0].mix",
+    '{"histories": [{"seed": 1, "faults": {"x": 1}}]}': "histories[0].faults.x",
+    '{"histories": [{"seed": 1, "faults": {"crash": 2}}]}': "histories[0].faults.crash",
+    '{"scenarios": [{"name": "fold"}]}': "scenarios[0].choices",
+    '{"scenarios": [{"name": "x", "choices": []}]}': "scenarios[0].name",
+}
+
+
+@pytest.mark.parametrize(("text", "field"), WRONG.items())
+def test_a_wrong_schedule(cli, tmp_path, text, field):
     file = tmp_path / "schedule.json"
     file.write_text(text)
     result = cli("verify", "sim", "--schedule", str(file))
     assert result.code == 2
     assert str(file) in result.err
+    assert field in result.err
 
 
 @pytest.mark.parametrize("words", [["sim"], ["races"], ["deliveries"], ["crash"]])

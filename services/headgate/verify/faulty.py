@@ -96,7 +96,7 @@ class FaultyBackend:
         return happens
 
 
-@dataclass
+@dataclass(eq=False)
 class _Network:
     name: str = "network"
 
@@ -106,41 +106,55 @@ _NETWORK = _Network()
 
 @dataclass
 class FaultyBroker:
-    """Takes messages and hands each to `deliver`, as brokers do: at least once or not at all, now or much later."""
+    """Takes messages and hands each to `deliver`, as brokers do: at least once or not at all, now or much later.
+
+    What it gives up after its last try it hands to `give_up`.
+    """
 
     scheduler: Scheduler
     faults: Faults
     reached: Counter[str]
     deliver: Callable[[Message], None] = field(default=lambda message: None)
+    give_up: Callable[[Message], None] = field(default=lambda message: None)
+    _sent: int = 0
+    _newest: int = 0
 
     def publish(self, message: Message, timeout: float) -> None:
         """See Delivery."""
         self.scheduler.pause()
-        rng = self.scheduler.rng
-        if rng.random() < self.faults.drop:
+        if self._happens("drop"):
             self.reached["message dropped"] += 1
-            if rng.random() < 0.5:
+            if self.scheduler.rng.random() < 0.5:
                 raise DeliveryDown("simulated")
             return
         copies = 1
-        if rng.random() < self.faults.duplicate:
+        if self._happens("duplicate"):
             self.reached["message duplicated"] += 1
-            copies = rng.randint(2, 3)
+            copies = self.scheduler.rng.randint(2, 3)
+        self._sent += 1
         for _ in range(copies):
-            late = rng.random() < self.faults.late
-            self.reached["message late"] += late
-            bring = partial(self._bring, message, rng.random() * (60 if late else 0.2))
-            self.scheduler.spawn("delivery", _NETWORK, bring)
-
-    def _bring(self, message: Message, wait: float) -> None:
-        self.scheduler.sleep(wait)
-        self.deliver(message)
+            self._send(message, self._sent)
 
     def ping(self, timeout: float) -> None:
         """See Delivery."""
 
     def close(self) -> None:
         """The broker outlives its clients."""
+
+    def _send(self, message: Message, number: int) -> None:
+        late, hopeless = self._happens("late"), self._happens("give_up")
+        self.reached["message late"] += late
+        wait = self.scheduler.rng.random() * (60 if late else 0.2)
+        self.scheduler.spawn("delivery", _NETWORK, partial(self._bring, message, number, wait, hopeless))
+
+    def _bring(self, message: Message, number: int, wait: float, hopeless: bool) -> None:
+        self.scheduler.sleep(wait)
+        self.reached["messages reordered"] += number < self._newest
+        self._newest = max(number, self._newest)
+        (self.give_up if hopeless else self.deliver)(message)
+
+    def _happens(self, fault: str) -> bool:
+        return self.scheduler.rng.random() < self.faults.chance(fault)
 
 
 @dataclass

@@ -12,6 +12,8 @@ from headgate.store.port import Backend, Key, Query, Read, Write
 from headgate.store.sqlite import SqliteBackend, open_sqlite
 
 Clock = Callable[[], int]
+OpenStore = Callable[[Clock], Backend]
+"""Makes a fresh store that knows no time but the clock's."""
 PATIENCE = 30.0
 """Seconds for a call of a store that is driven in virtual time: there a slow answer must not look like an outage."""
 

@@ -2,75 +2,47 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import signal
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
+from typing import TypeVar
 
-from headgate.verify.faults import Faults
 from headgate.verify.goals import ENOUGH, missed
 from headgate.verify.ground import Ground
+from headgate.verify.scenarios import SCENARIOS
+from headgate.verify.search import Choices, Searched, follow, search
+from headgate.verify.sim_plan import Drawn, Plan
 from headgate.verify.simulation import History, simulate
 
 PROCESSES = 2
+A = TypeVar("A")
+B = TypeVar("B")
 
 
-class WrongSchedule(Exception):
-    """A schedule file that cannot be followed: what is wrong with it."""
+def carry_out(plan: Plan, ground: Ground, processes: int = PROCESSES) -> Iterator[History | Searched]:
+    """The histories, one after the other as they are ready, then the scenarios."""
+    yield from _each(partial(_history, ground), plan.histories, processes)
+    searched = tuple(SCENARIOS) if plan.searched else ()
+    yield from _each(partial(_search, ground, plan.searched), searched, processes)
+    yield from _each(partial(_follow, ground), plan.followed, processes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """Which histories: their seeds, and the faults of all of them where they are not to come from the seed."""
-
-    seeds: Sequence[int]
-    faults: Faults | None = None
-
-
-def read_schedule(path: Path) -> Schedule:
-    """A schedule file: `{"seeds": [17, 40], "faults": {"crash": 0.05}}`; `faults` (0-1 each, the others 0) may be absent.
-
-    Raises WrongSchedule.
-    """
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise WrongSchedule(f"{path}: {error}") from error
-    if not isinstance(data, dict) or not {"seeds"} <= data.keys() <= {"seeds", "faults"}:
-        raise WrongSchedule(f'{path}: must be {{"seeds": [1, 2, …], "faults": {{…}}}}; faults may be absent')
-    seeds, faults = data["seeds"], data.get("faults")
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
-        raise WrongSchedule(f"{path}: seeds must be a list of whole numbers")
-    return Schedule(seeds=seeds, faults=None if faults is None else _faults(path, faults))
-
-
-def _faults(path: Path, data: object) -> Faults:
-    known = [f.name for f in fields(Faults)]
-    if not isinstance(data, dict) or not data.keys() <= set(known):
-        raise WrongSchedule(f"{path}: faults may have {', '.join(known)}")
-    if not all(isinstance(chance, int | float) and 0 <= chance <= 1 for chance in data.values()):
-        raise WrongSchedule(f"{path}: each fault is a chance from 0 to 1")
-    return Faults(**data)
-
-
-def histories(schedule: Schedule, ground: Ground, processes: int = PROCESSES) -> Iterator[History]:
-    """The histories, one after the other as they are ready."""
-    one = partial(_one, ground, schedule.faults)
-    workers = min(processes, len(schedule.seeds))
+def _each(one: Callable[[A], B], of: Sequence[A], processes: int) -> Iterator[B]:
+    workers = min(processes, len(of))
     if workers <= 1:
-        yield from map(one, schedule.seeds)
+        yield from map(one, of)
         return
     # spawn: a forked child would inherit threads' locks and gRPC's channels.
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_leave_interrupts_to_the_parent)
     try:
-        yield from pool.map(one, schedule.seeds, chunksize=4 if len(schedule.seeds) > 40 else 1)
+        yield from pool.map(one, of, chunksize=4 if len(of) > 40 else 1)
     finally:
         pool.shutdown(cancel_futures=True)  # whoever stops reading waits for the histories under way, no more
 
@@ -79,32 +51,58 @@ def _leave_interrupts_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _one(ground: Ground, faults: Faults | None, seed: int) -> History:
+def _history(ground: Ground, drawn: Drawn) -> History:
+    began = time.process_time()
     try:
-        history = simulate(seed, ground.virtual, faults)
+        history = simulate(drawn.seed, ground.virtual, drawn.faults, drawn.mix)
     except Exception as error:  # noqa: BLE001 - whatever the flows complain of breaks this history, not the others
-        return History(seed=seed, digest="", steps=0, reached={}, broken=f"raised {error!r}")
-    return replace(history, reached=dict(history.reached))
+        return History(seed=drawn.seed, digest="", steps=0, reached={}, broken=f"raised {error!r}")
+    return replace(history, cpu_seconds=time.process_time() - began)
+
+
+def _search(ground: Ground, most: int, scenario: str) -> Searched:
+    try:
+        return search(scenario, most, ground.virtual)
+    except Exception as error:  # noqa: BLE001 - as above
+        return Searched(scenario=scenario, schedules=0, complete=False, broken=f"raised {error!r}")
+
+
+def _follow(ground: Ground, followed: tuple[str, Choices]) -> Searched:
+    scenario, choices = followed
+    broken, _ = follow(scenario, choices, ground.virtual)
+    return Searched(scenario=scenario, schedules=1, complete=False, broken=broken, choices=choices)
 
 
 @dataclass
 class Tally:
-    """What the histories come to."""
+    """What the histories and the scenarios come to."""
 
     seeds: int = 0
     steps: int = 0
+    steps_min: int | None = None
+    seconds: float = 0.0
+    """Until the last history had ended."""
+    cpu_seconds: float = 0.0
     reached: Counter[str] = field(default_factory=Counter)
-    broken: dict[int, str] = field(default_factory=dict)
+    broken: dict[int, History] = field(default_factory=dict)
+    searched: list[Searched] = field(default_factory=list)
     digest: str = ""
 
-    def add(self, history: History) -> None:
-        """One more."""
+    def add(self, one: History | Searched, seconds: float = 0.0) -> None:
+        """One more, so many seconds after the beginning."""
+        if isinstance(one, Searched):
+            self.searched.append(one)
+            return
         self.seeds += 1
-        self.steps += history.steps
-        self.reached.update(history.reached)
-        if history.broken is not None:
-            self.broken[history.seed] = history.broken
-        self.digest = sha256(f"{self.digest}{history.seed}{history.digest}".encode()).hexdigest()[:16]
+        self.seconds = seconds
+        self.steps += one.steps
+        if one.broken is None:
+            self.steps_min = min(one.steps, self.steps_min or one.steps)
+        else:
+            self.broken[one.seed] = one
+        self.cpu_seconds += one.cpu_seconds
+        self.reached.update(one.reached)
+        self.digest = sha256(f"{self.digest}{one.seed}{one.digest}".encode()).hexdigest()[:16]
 
     @property
     def missed(self) -> tuple[str, ...]:
@@ -114,15 +112,36 @@ class Tally:
     @property
     def ok(self) -> bool:
         """Nothing broken, nothing missed."""
-        return not self.broken and not self.missed
+        return not self.broken and not self.missed and not self.failed
 
-    def as_json(self, seconds: float) -> Mapping[str, object]:
+    @property
+    def failed(self) -> list[Searched]:
+        """Scenarios in which a promise was broken."""
+        return [one for one in self.searched if one.broken is not None]
+
+    def again(self, plan: Plan) -> Plan:
+        """What to repeat: what was broken, or all if nothing was; each history with its own mix and faults."""
+        if not self.broken and not self.failed:
+            return plan
+        histories = [Drawn(seed=one.seed, mix=one.mix or None, faults=one.faults) for one in self.broken.values()]
+        return Plan(histories=histories, followed=[(one.scenario, one.choices) for one in self.failed])
+
+    def as_json(self) -> Mapping[str, object]:
         """For scripts. The digest is that of all histories: the same seeds on the same headgate make the same one."""
         return {
             "seeds": self.seeds,
             "steps": self.steps,
-            "secondsPerSeed": round(seconds / max(1, self.seeds), 4),
-            "violations": [{"seed": seed, "detail": detail} for seed, detail in self.broken.items()],
+            "stepsMin": self.steps_min,
+            "secondsPerSeed": round(self.seconds / max(1, self.seeds), 4),
+            "seedsPerSecond": round(self.seeds / max(self.seconds, 1e-9), 2),
+            "cpuSecondsPerSeed": round(self.cpu_seconds / max(1, self.seeds), 4),
+            "violations": [{"seed": seed, "detail": one.broken} for seed, one in self.broken.items()]
+            + [{"scenario": one.scenario, "detail": one.broken} for one in self.failed],
+            "scenarios": {
+                "searched": len(self.searched),
+                "schedules": sum(one.schedules for one in self.searched),
+                "complete": [one.scenario for one in self.searched if one.complete],
+            },
             "reached": dict(sorted(self.reached.items())),
             "missed": list(self.missed),
             "digest": self.digest,

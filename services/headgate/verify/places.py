@@ -10,6 +10,7 @@ from pathlib import Path
 from headgate.core.policy import Policy
 from headgate.core.run import Artifact
 from headgate.delivery.port import Delivery
+from headgate.flow import sweep
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.submit import Submitter
@@ -30,6 +31,8 @@ class Place:
     deps: Deps
     dispatcher: Dispatcher
     submitter: Submitter
+    stopping: bool = False
+    """Told to stop: its workers hand back what they hold."""
 
 
 class Timing:
@@ -89,6 +92,17 @@ class Silence:
         raise AssertionError(f"{action}: {facts}") from error
 
 
+class Counting(Silence):
+    """Telemetry whose warnings are counted."""
+
+    def __init__(self, reached: Counter[str]) -> None:
+        self._reached = reached
+
+    def warning(self, action: str, **facts: object) -> None:
+        """See Telemetry."""
+        self._reached[f"logged {action}"] += 1
+
+
 class Anything:
     """A kind whose runs the simulation brings to their end."""
 
@@ -101,6 +115,24 @@ class Anything:
     def run(self, job: Job) -> Done | Failed:
         """Nothing to do."""
         return Done({})
+
+
+class Bell:
+    """The alarm of a simulated process; it dies with it."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self.place: Place | None = None
+
+    def arm(self, seconds: float) -> None:
+        """See Alarm."""
+        if self.place is not None:
+            self._scheduler.spawn("alarm", self.place, lambda: self._ring(seconds))
+
+    def _ring(self, seconds: float) -> None:
+        assert self.place is not None
+        self._scheduler.sleep(max(0.0, seconds))
+        sweep.start_due(self.place.deps, self.place.dispatcher)
 
 
 class NoArtifacts:
@@ -118,21 +150,30 @@ class NoArtifacts:
         """See ArtifactStore."""
 
 
-def make_place(
-    name: str, backend: Backend, broker: Delivery, scheduler: Scheduler, ids: Ids, policy: Policy, skew_ms: int
-) -> Place:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all simulated processes share."""
+
+    scheduler: Scheduler
+    ids: Ids
+    policy: Policy
+    reached: Counter[str]
+
+
+def make_place(name: str, backend: Backend, broker: Delivery, around: Surroundings, skew_ms: int = 0) -> Place:
     """A process that has just started."""
-    timing = Timing(scheduler, skew_ms)
-    store = Store(backend, timing, ids.commit, Budget(), lambda: Signal(scheduler))
+    timing, bell = Timing(around.scheduler, skew_ms), Bell(around.scheduler)
     deps = Deps(
-        store=store,
-        policy=policy,
+        store=Store(backend, timing, around.ids.commit, Budget(), lambda: Signal(around.scheduler)),
+        policy=around.policy,
         delivery=broker,
         handlers={kind: Anything(kind) for kind in KINDS},
         artifacts=NoArtifacts(),
-        ids=ids,
+        ids=around.ids,
         timing=timing,
-        telemetry=Silence(),
+        telemetry=Counting(around.reached),
+        alarm=bell,
     )
     dispatcher = Dispatcher(deps)
-    return Place(name, deps, dispatcher, Submitter(deps, dispatcher))
+    bell.place = Place(name, deps, dispatcher, Submitter(deps, dispatcher))
+    return bell.place

@@ -28,7 +28,7 @@ class Task:
     name: str
     place: Place
     body: greenlet
-    wanted: int = 0
+    number: int
 
 
 class Signal:
@@ -64,6 +64,7 @@ class Scheduler:
     _ready: list[Task] = field(default_factory=list)
     _timers: list[tuple[int, int, Task]] = field(default_factory=list)
     _tasks: dict[greenlet, Task] = field(default_factory=dict)
+    _frozen: dict[Place, int] = field(default_factory=dict)
     _hub: greenlet = field(default_factory=getcurrent)
     _count: int = 0
 
@@ -76,7 +77,8 @@ class Scheduler:
             finally:
                 self._tasks.pop(task.body, None)
 
-        task = Task(name, place, greenlet(run, self._hub))
+        self._count += 1
+        task = Task(name, place, greenlet(run, self._hub), self._count)
         self._tasks[task.body] = task
         self.ready(task)
         return task
@@ -86,8 +88,10 @@ class Scheduler:
         return self._tasks[getcurrent()]
 
     def ready(self, task: Task) -> None:
-        """The task may go on."""
-        if not task.body.dead and task not in self._ready:
+        """The task may go on; one of a place that stands still, not before that goes on."""
+        if self.frozen(task.place):
+            self._at(self._frozen[task.place], task)
+        elif not task.body.dead and task not in self._ready:
             self._ready.append(task)
 
     def block(self) -> None:
@@ -96,7 +100,7 @@ class Scheduler:
 
     def pause(self) -> None:
         """A point at which another task may go on, or the place may die."""
-        if getcurrent() is self._hub:
+        if self.in_hub():
             return
         self.steps += 1
         if self.rng.random() < self.switch:
@@ -105,12 +109,26 @@ class Scheduler:
 
     def sleep(self, seconds: float) -> None:
         """Wait in virtual time."""
-        if getcurrent() is self._hub:
+        if self.in_hub():
             self.now += round(seconds * 1000)
             return
-        self._count += 1
-        heapq.heappush(self._timers, (self.now + round(seconds * 1000), self._count, self.current()))
+        self._at(self.now + round(seconds * 1000), self.current())
         self.block()
+
+    def _at(self, moment: int, task: Task) -> None:
+        self._count += 1
+        heapq.heappush(self._timers, (moment, self._count, task))
+
+    def freeze(self, place: Place, seconds: float) -> bool:
+        """The place stands still while others go on, then continues where it stood: what it was about to do comes late.
+
+        Whether it was about to do anything.
+        """
+        self._frozen[place] = self.now + round(seconds * 1000)
+        ready, self._ready = self._ready, []
+        for task in ready:
+            self.ready(task)
+        return len(self._ready) < len(ready)
 
     def kill(self, place: Place) -> int:
         """Every task of the place ends where it stands. How many there were."""
@@ -132,10 +150,26 @@ class Scheduler:
             self.now = max(self.now, self._timers[0][0])
         while self._timers and self._timers[0][0] <= self.now:
             self.ready(heapq.heappop(self._timers)[2])
-        task = self._ready.pop(self.rng.randrange(len(self._ready)))
-        task.body.switch()
+        if self._ready:  # who woke up in a place that stands still does not go on
+            self._ready.pop(self._pick(self._ready)).body.switch()
         return True
 
-    def idle(self) -> bool:
-        """Whether no task is left, ready or sleeping."""
-        return not self._ready and not self._timers
+    def _pick(self, ready: list[Task]) -> int:
+        """Which of those that may go on does."""
+        return self.rng.randrange(len(ready))
+
+    def frozen(self, place: Place) -> bool:
+        """Whether the place stands still."""
+        return self._frozen.get(place, 0) > self.now
+
+    def lull(self) -> int:
+        """For how long (ms) nothing will happen now."""
+        return 0 if self._ready or not self._timers else self._timers[0][0] - self.now
+
+    def hanging(self) -> list[str]:
+        """Tasks that have not ended and that nothing will wake, once no step is left."""
+        return [f"{task.name} of {task.place.name}" for task in self._tasks.values() if not task.body.dead]
+
+    def in_hub(self) -> bool:
+        """Whether no task runs now."""
+        return getcurrent() is self._hub

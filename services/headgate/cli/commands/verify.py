@@ -19,7 +19,7 @@ from headgate.core.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from headgate.verify.ground import Ground
-    from headgate.verify.histories import Schedule, Tally
+    from headgate.verify.histories import Tally
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXAMPLES = (
@@ -27,9 +27,9 @@ EXAMPLES = (
     "headgate verify races",
     "headgate verify deliveries --n 10000 --seed 7",
 )
-FEW = {"sim": 3, "crash": 20, "races": 200, "deliveries": 400}
+FEW = {"sim": 3, "scenarios": 0, "crash": 20, "races": 200, "deliveries": 400}
 """Default sizes on the Firestore emulator, which is slow."""
-MANY = {"sim": 500, "crash": 1500, "races": 200, "deliveries": 10_000}
+MANY = {"sim": 500, "scenarios": 20, "crash": 1500, "races": 200, "deliveries": 10_000}
 
 
 def _options(command: F) -> F:
@@ -41,7 +41,8 @@ def _options(command: F) -> F:
 
 def _size(name: str, what: str, *names: str) -> Callable[[F], F]:
     words = f"{what} ({MANY[name]:,}; on firestore {FEW[name]:,})."
-    return click.option(*(names or ("--n",)), type=click.IntRange(1), metavar="N", help=words)
+    least = min(1, FEW[name])
+    return click.option(*(names or ("--n",)), type=click.IntRange(least), metavar="N", help=words)
 
 
 def _schedule(what: str) -> Callable[[F], F]:
@@ -63,32 +64,38 @@ def verify() -> None:
 
 
 @verify.command(
-    examples=("headgate verify sim", "headgate verify sim --seeds 1 --seed-base 17", "headgate --json verify sim --seeds 60")
+    examples=("headgate verify sim", "headgate verify sim --seeds 1 --seed-base 17", "headgate --json verify sim --seeds 60",
+              "headgate verify sim --seeds 1 --scenarios 5000")
 )  # fmt: skip
 @_size("sim", "How many histories", "--seeds")
 @click.option("--seed-base", type=int, default=1, show_default=True, help="The first seed; the others follow it.")
-@click.option(
-    "--schedule", "file", type=click.Path(path_type=Path), metavar="FILE",
-    help="""Histories of a file instead: {"seeds": [17, 40], "faults": {"crash": 0.05}}; faults may be absent.""",
-)  # fmt: skip
+@_size("scenarios", "At most how many schedules of each tiny scenario; 0 = none", "--scenarios")
+@_schedule("Histories and schedules")
 @_options
-def sim(seeds: int | None, seed_base: int, file: Path | None, store: str) -> int:
+def sim(seeds: int | None, seed_base: int, scenarios: int | None, file: Path | None, store: str) -> int:
     """Simulate: seeded histories of several processes over the real flows, with crashes, lost replies and bad networks.
 
-    Time is virtual, and the same seed is the same history. It fails if a promise is broken, and (from 50 histories on)
-    if one of the situations that matter was never reached.
+    Time is virtual, and the same seed is the same history. Then seventeen tiny scenarios, each in many orders of its
+    steps. It fails if a promise is broken, and (from 100 histories on) if one of the situations that matter was never
+    reached. A file that it writes has what broke a promise, or all if nothing did.
     """
-    from headgate.verify.histories import Tally, histories
+    from headgate.verify.histories import Tally, carry_out
+    from headgate.verify.sim_plan import Plan
 
-    schedule = _schedule_of(file, seeds or _default("sim", store), seed_base)
+    if file is not None and file.exists():
+        plan = _asked(lambda: Plan.load(file))
+    else:
+        count = _default("scenarios", store) if scenarios is None else scenarios
+        plan = Plan.of_seeds(range(seed_base, seed_base + (seeds or _default("sim", store))), count)
     timing, tally = current().timing, Tally()
     began = timing.monotonic()
     with _ground(store) as ground, bar("histories") as progress:
-        for history in histories(schedule, ground):
-            tally.add(history)
-            progress(tally.seeds, len(schedule.seeds))
-    seconds = timing.monotonic() - began
-    return _end(tally.ok, tally.as_json(seconds), lambda: _tell_sim(tally, store, seconds))
+        for one in carry_out(plan, ground):
+            tally.add(one, timing.monotonic() - began)
+            progress(tally.seeds, len(plan.histories))
+    if file is not None and not file.exists():
+        _asked(lambda: tally.again(plan).save(file))
+    return _end(tally.ok, tally.as_json(), lambda: _tell_sim(tally, store))
 
 
 @verify.command(
@@ -160,17 +167,6 @@ def _default(proof: str, store: str) -> int:
     return (FEW if store == "firestore" else MANY)[proof]
 
 
-def _schedule_of(file: Path | None, count: int, base: int) -> Schedule:
-    from headgate.verify.histories import Schedule, WrongSchedule, read_schedule
-
-    if file is None:
-        return Schedule(seeds=range(base, base + count))
-    try:
-        return read_schedule(file)
-    except WrongSchedule as wrong:
-        raise Failure(Exit.USAGE, f"{wrong}.") from wrong
-
-
 @contextmanager
 def _ground(store: str) -> Iterator[Ground]:
     """A place for a proof; what lay in a folder goes with it."""
@@ -201,15 +197,19 @@ def _end(ok: bool, figures: Mapping[str, object], tell: Callable[[], None]) -> i
     return Exit.OK if ok else Exit.FAILED
 
 
-def _tell_sim(tally: Tally, store: str, seconds: float) -> None:
+def _tell_sim(tally: Tally, store: str) -> None:
     output.table(("REACHED", "TIMES"), sorted(tally.reached.items()))
     for goal in tally.missed:
         output.say(f"never reached: {goal}")
     on = f" --store {store}" if store != "sqlite" else ""
-    for seed, detail in tally.broken.items():
-        output.say(f"seed {seed}: {detail}; again: headgate verify sim --seeds 1 --seed-base {seed}{on}")
-    each = seconds / max(1, tally.seeds)
+    for seed, one in tally.broken.items():
+        again = f"headgate verify sim --seeds 1 --seed-base {seed} --scenarios 0{on}"
+        output.say(f"seed {seed} ({one.mix}): {one.broken}; again: {again}")
+    for found in tally.failed:
+        output.say(f"{found.scenario}: {found.broken}, by the choices {list(found.choices)}")
+    each = tally.seconds / max(1, tally.seeds)
     output.say(f"{tally.seeds} histories, {tally.steps:,} steps, {each:.3f} s each, digest {tally.digest}")
+    output.say(f"{len(tally.searched)} scenarios, {sum(one.schedules for one in tally.searched):,} schedules")
 
 
 def _tell_violations(violations: tuple[str, ...]) -> None:

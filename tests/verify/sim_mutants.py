@@ -1,0 +1,122 @@
+"""Small wrong changes of the product that the simulator must catch: the controls of the model, and some of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from headgate.core import admission, tenant, wide
+from headgate.core.run import Run, ShardsHeld
+from headgate.flow import dispatch, fleet, submit, sweep, work
+from headgate.flow.dispatch import Stepped
+from headgate.flow.ledger import Ledger
+from headgate.store import committer, transaction
+from headgate.store.documents import where
+from headgate.store.port import Backend
+from headgate.store.transaction import Tx
+from tests.contract.mutants import a_pause_starts_nobody_else, parking_wakes_nobody, waking_forgets_the_kind
+
+Mutate = Callable[[pytest.MonkeyPatch], None]
+
+
+def _set(owner: object, name: str, value: object) -> Mutate:
+    return lambda patch: patch.setattr(owner, name, value)
+
+
+# --- the controls of the model
+
+
+def _promoting_wakes_nobody(patch: pytest.MonkeyPatch) -> None:
+    promote, wake = dispatch._Turn._promote, Ledger._wake
+
+    def quietly(self: Any, book: Any, *rest: Any) -> Stepped:
+        book.quiet = True
+        return promote(self, book, *rest)
+
+    patch.setattr(dispatch._Turn, "_promote", quietly)
+    patch.setattr(Ledger, "_wake", lambda self: None if hasattr(self, "quiet") else wake(self))
+
+
+def _a_cap_waits_for_a_release(patch: pytest.MonkeyPatch) -> None:
+    """Whoever changes a cap closes the scope and leaves the dealing to whoever gives a slot back."""
+    deal = fleet.deal
+
+    def by_others(deps: Any, scope: str) -> None:
+        if sys._getframe(1).f_code.co_name != "_recap":
+            deal(deps, scope)
+
+    patch.setattr(fleet, "deal", by_others)
+
+
+def _the_line_is_read_before_the_tenant(patch: pytest.MonkeyPatch) -> None:
+    """Who queues between the two reads is forgotten when the lane gets its next head."""
+    opened = Ledger.open.__func__  # type: ignore[attr-defined]  # a class method
+
+    def open_late(cls: type[Ledger], tx: Tx, tenant_id: str, policy: Any) -> Ledger:
+        conditions = (("tenant", "==", tenant_id), ("state", "==", "queued"), ("delayed", "==", False))
+        line = tx.hint(Run, where(Run, *conditions, order=("key",)))
+        book: Ledger = opened(cls, tx, tenant_id, policy)
+        book.line_before = [run.id for run in line]  # type: ignore[attr-defined]
+        return book
+
+    def first_of(self: Any, lane: str, count: int) -> list[Run]:
+        if not hasattr(self, "line_before"):
+            return list(first(self, lane, count))
+        runs = [self.tx.peek(Run, run_id) for run_id in self.line_before]
+        return [run for run in runs if run.lane == lane and run.state == "queued" and not run.delayed][:count]
+
+    first = Ledger.first_of
+    patch.setattr(Ledger, "open", classmethod(open_late))
+    patch.setattr(Ledger, "first_of", first_of)
+
+
+MODEL: dict[str, Mutate] = {
+    "no wake on park": parking_wakes_nobody,
+    "no wake on promote": _promoting_wakes_nobody,
+    "a wake without the kind": waking_forgets_the_kind,
+    "no dispatch after a revoke": a_pause_starts_nobody_else,
+    "no lift of an idle tenant": _set(tenant, "lifted", lambda tenant, floor: tenant),
+    "a settle that waits for a release": _a_cap_waits_for_a_release,
+    "the line is read before the tenant": _the_line_is_read_before_the_tenant,
+}
+
+# --- others
+
+
+def _fenceless(tx: Tx, run: Run) -> Run | None:
+    return tx.get(Run, run.id)
+
+
+def _the_systems_slot_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    give = Ledger.give
+    patch.setattr(Ledger, "give", lambda self, run: give(self, replace(run, shards=ShardsHeld(kind=run.shards.kind))))
+
+
+def _folds_share_what_a_dispatch_found(patch: pytest.MonkeyPatch) -> None:
+    def view(backend: Backend, timeout: float, attempt: int, chance: float, shared: bool) -> Tx:
+        return Tx(backend, timeout, attempt, chance)
+
+    patch.setattr(committer, "Tx", view)
+
+
+OWN: dict[str, Mutate] = {
+    "nobody is woken": _set(Ledger, "_wake", lambda self: None),
+    "a late result counts": _set(work, "_current", _fenceless),
+    "the system's slot is forgotten": _the_systems_slot_is_forgotten,
+    "shards are never dealt again": _set(wide, "deal", lambda control, shards: None),
+    "a shard takes more than its credit": _set(wide, "full", lambda shard: False),
+    "lost leases are left alone": _set(sweep, "_lose", lambda deps, dispatcher, run: None),
+    "nothing is published again": _set(sweep, "_republish", lambda deps, dispatcher, run: True),
+    "a delayed run never joins its lane": _set(sweep, "_due", lambda deps, run: None),
+    "the tenant is not the lock": _set(Ledger, "close", lambda self: None),
+    "a fold shares what a dispatch found before": _folds_share_what_a_dispatch_found,
+    "what is masked is put back in the same commit": _set(transaction.Tx, "_refuse_masked", lambda self, key: None),
+    "a concurrencyKey is not looked at": _set(submit._Attempt, "_make_way", lambda self, ledger, request: ()),
+    "a draining system accepts": _set(admission, "_mode", lambda request, view, policy: None),
+    "start deadlines pass unseen": _set(sweep, "_expire", lambda deps, run: None),
+    "a line without bounds": _set(admission, "_line_bounds", lambda request, view, policy: None),
+}
