@@ -6,9 +6,11 @@ import click
 
 from headgate import __version__
 from headgate.cli.commands.audit import audit
+from headgate.cli.commands.audit_log import audit_log
 from headgate.cli.commands.backup import backup, restore
 from headgate.cli.commands.cancel import cancel
 from headgate.cli.commands.dlq import dlq
+from headgate.cli.commands.limits import limits
 from headgate.cli.commands.mode import drain, mode
 from headgate.cli.commands.pause import pause, pauses, resume
 from headgate.cli.commands.policy import policy
@@ -49,6 +51,22 @@ def headgate() -> None:
     """
 
 
-switches = (pause, resume, pauses, drain, mode, dlq)
-for command in (up, submit, runs, run, cancel, receipt, tenants, tenant, *switches, policy, audit, backup, restore, verify):
+switches = (pause, resume, pauses, drain, mode, limits, dlq)
+for command in (
+    up,
+    submit,
+    runs,
+    run,
+    cancel,
+    receipt,
+    tenants,
+    tenant,
+    *switches,
+    policy,
+    audit,
+    audit_log,
+    backup,
+    restore,
+    verify,
+):
     headgate.add_command(command)

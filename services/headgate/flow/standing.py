@@ -33,6 +33,8 @@ def set_status(deps: Deps, dispatcher: Dispatcher, tenant_id: str, status: str, 
             return _id(before.status_gate)
         gate = _gate(status, why, tx.now)
         ledger.tenant = replace(before, status=status, status_gate=gate)
+        if status == ACTIVE and before.waiting:
+            ledger.tenant = replace(ledger.tenant, ramp_since=tx.now, next_start=0)  # who waited starts at a pace
         said = {"status": before.status}, {"status": status}
         audit.record(tx, why, "status.set", full_name(tenant_id, TENANT), *said, tenant_id)
         ledger.close()
