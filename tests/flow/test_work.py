@@ -6,7 +6,7 @@ import pytest
 
 from headgate.core.errors import StaleFence
 from headgate.core.run import Artifact, Usage
-from headgate.flow import cancel, overview, sweep, work
+from headgate.flow import cancel, overview, pause, sweep, work
 from headgate.handlers.interface import Done, Failed
 from tests.support.world import World
 
@@ -108,6 +108,15 @@ def test_a_worker_that_stops_hands_its_run_back_unused(world: World) -> None:
     run = world.run(claimed)
     assert (run.state, run.attempt) == ("pending", 1)
     assert run.fence > claimed.fence
+
+
+def test_what_is_handed_back_under_a_pause_that_drains_is_cancelled(world: World) -> None:
+    """A drain lets running runs finish and cancels whoever waits: going back in line it would wait, and start later."""
+    claimed = world.claim(world.accepted())
+    pause.pause(world.deps, world.dispatcher, "acme", pause.Pause(mode="drain"), world.why())
+    work.hand_back(world.deps, world.dispatcher, claimed)
+    assert world.run(claimed).state == "cancelled"
+    assert world.tenant().waiting == len(world.tenant().holders) == 0
 
 
 @pytest.mark.parametrize("reach", ["queued", "pending", "running", "completed"])

@@ -97,11 +97,15 @@ def lose(deps: Deps, dispatcher: Dispatcher, run: Run) -> Run | None:
 
 
 def hand_back(deps: Deps, dispatcher: Dispatcher, run: Run) -> Run | None:
-    """The worker shuts down: the run goes back in line at once, its attempt unused."""
+    """The worker shuts down: the run goes back in line at once, its attempt unused; cancelled if its line is drained."""
 
     def body(tx: Tx) -> tuple[Run, set[str]]:
         ledger = Ledger.open(tx, run.tenant, deps.policy)
-        after = ledger.put_back(_current(tx, run), Change.HAND_BACK, deps.timing.random())
+        now = _current(tx, run)
+        if _drained(ledger, now):
+            after = ledger.end(now, Change.CANCEL)
+        else:
+            after = ledger.put_back(now, Change.HAND_BACK, deps.timing.random())
         ledger.close()
         return after, ledger.settling
 
@@ -141,12 +145,17 @@ def _retry(deps: Deps, ledger: Ledger, run: Run, outcome: Done | Failed) -> Run 
     """The run back in line after a failure that may be tried again; None if it is not to be."""
     if isinstance(outcome, Done) or not outcome.retryable or not may_retry(run):
         return None
-    if gate_mode(ledger.tenant, run, _closed(ledger, run)) in ("drain", "drain_cancel"):
+    if _drained(ledger, run):
         return ledger.end(run, Change.CANCEL)
     wait = backoff_ms(run.attempt, deps.policy.execution, deps.timing.random())
     error = RunError(code=outcome.code, message=outcome.message)
     facts = {"not_before": ledger.tx.now + wait, "error": error, "told": _told(outcome)}
     return ledger.put_back(run, Change.RETRY, deps.timing.random(), **facts)
+
+
+def _drained(ledger: Ledger, run: Run) -> bool:
+    """Whether a pause stands over the run under which nobody waits."""
+    return gate_mode(ledger.tenant, run, _closed(ledger, run)) in ("drain", "drain_cancel")
 
 
 def _closed(ledger: Ledger, run: Run) -> Mapping[str, str]:
