@@ -15,7 +15,7 @@ from headgate.verify.search import follow, search
 from headgate.verify.simulation import IN_MEMORY, simulate
 from tests.verify.sim_mutants import MODEL, OWN
 
-SEEDS = range(1, 101)
+SEEDS = range(1, 151)
 SCHEDULES = 25
 
 

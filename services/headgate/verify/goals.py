@@ -34,7 +34,7 @@ _SWITCHES = (
 _CALM = ("no fault at all", "came to rest without a sweep", "a lull in which all was in order")
 GOALS = (*_DELIVERY, *_PROCESSES, *_STORE, *_RUNS, *_SWITCHES, *_CALM, *(f"mix: {name}" for name in MIXES))
 
-ENOUGH = 100
+ENOUGH = 150
 """From so many histories on every goal must have been reached: the rarest comes up in one of ten or twenty."""
 
 

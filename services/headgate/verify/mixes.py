@@ -214,7 +214,7 @@ MIXES |= {
         EVERYTHING,
         ops=(ANYTHING,) * 9 + (
             *(pause((A, B), ("tenant", RX), kept, 8) for kept in ("reject", "hold", "drain", "drain_cancel")),
-            pause(A, "tenant", "reject"), resume(A), resume(B), mode("draining"), mode("maintenance"), mode("normal"),
+            pause(A, "tenant", "reject"), resume(A), resume(B), mode("draining"), mode(("maintenance", "draining")),
             mode("normal"), close(TWO, ("hold", "reject")), reopen(TWO), together(cancel(), cancel(), cancel()), STOP,
         ),
     ),
@@ -231,7 +231,7 @@ MIXES |= {
     ),
 }  # fmt: skip
 
-ORDER = (*MIXES, "everything", "everything", "switches")
+ORDER = (*MIXES, "everything", "switches", "switches")
 """Which seed has which mix, in turn: so that few histories have all of them."""
 
 
