@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from headgate.core.access import Caller, Role
+from headgate.core.limits import Override
 from headgate.core.run import Event, Run, RunState
 from headgate.core.tenant import Gate, Holder, Tenant
 from headgate.core.wide import Control
-from headgate.flow import invariants
+from headgate.flow import invariants, limits
 from headgate.flow.invariants import Entry, check_log
 from headgate.flow.invariants.books import read
 from headgate.flow.invariants.lives import leases
@@ -105,6 +107,23 @@ def cap_without_a_record(world: World) -> None:
     change(world, Control, "system", cap=49)
 
 
+def limit_without_a_record(world: World) -> None:
+    override = Override(id="aud_none", limit=4, base=5, by="op", reason="", since=1)
+    change(world, Tenant, "acme", overrides={"tenant": override}, limits={"tenant": 4})
+
+
+def wide_limit_without_a_record(world: World) -> None:
+    override = Override(id="aud_none", limit=49, base=50, by="op", reason="", since=1)
+    change(world, Control, "system", cap=49, override=override)
+
+
+def limit_other_than_signed(world: World) -> None:
+    asked = limits.Change(scope="tenant:acme", limit=5)
+    limits.put_limit(world.deps, world.dispatcher, Caller(credential="op", role=Role.OPERATOR), asked, world.why())
+    assert invariants.check(world.deps).violations == ()
+    change(world, Tenant, "acme", limits={"tenant": 4})
+
+
 def lease_long_over(world: World) -> None:
     change(world, Run, runs(world, "running").id, lease_until=world.clock.ms - HOUR * 1000)
 
@@ -128,7 +147,8 @@ BREAKS: list[tuple[str, Callable[[World], None]]] = [
     ("I1", over_its_cap), ("I2", leaked), ("I3", acknowledged_and_lost), ("I4", ended_twice),
     ("I5", finished_by_an_old_fence), ("I6", off_the_diagram), ("I7", counted_wrong),
     ("I8", message_long_overdue), ("I9", paused_without_a_record),
-    ("I9", cap_without_a_record), ("I10", lease_long_over), ("I10", too_many_attempts), ("I10", pause_never_finished),
+    ("I9", cap_without_a_record), ("I9", limit_without_a_record), ("I9", wide_limit_without_a_record),
+    ("I9", limit_other_than_signed), ("I10", lease_long_over), ("I10", too_many_attempts), ("I10", pause_never_finished),
     ("I11", overtaken),
 ]  # fmt: skip
 

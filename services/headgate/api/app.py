@@ -12,12 +12,14 @@ from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 from headgate.api.bulk import BulkViews
 from headgate.api.dead_letters import DeadLetterViews
 from headgate.api.exchange import Ask, Reply, View
+from headgate.api.limits import LimitViews
 from headgate.api.openapi import document
 from headgate.api.operation import Operation
 from headgate.api.operations import OPERATIONS
 from headgate.api.runs import RunViews
 from headgate.api.switches import SwitchViews
 from headgate.api.tenants import TenantViews
+from headgate.core.access import Caller
 from headgate.core.errors import BodyTooLarge, HeadgateError, InvalidRequest, MethodNotAllowed, NotFound
 from headgate.web import problems
 from headgate.web.auth import Authenticator
@@ -25,16 +27,18 @@ from headgate.web.body import MAX_BODY
 from headgate.web.correlation import Correlation, correlation_of
 from headgate.web.names import checked_names, checked_query
 from headgate.web.problems import Problem
+from headgate.web.rates import RequestRates
 from headgate.wiring import System
 
 
-def create_api(system: System, authenticator: Authenticator | None = None) -> Flask:
+def create_api(system: System, authenticator: Authenticator | None = None, rates: RequestRates | None = None) -> Flask:
     """The app over a process's parts. Works with and without the front before it."""
     app = Flask("headgate.api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.url_map.merge_slashes = False  # a redirect would answer in HTML
-    rim = _Rim(system, authenticator or Authenticator(system.deps.store, system.deps.timing))
+    authenticator = authenticator or Authenticator(system.deps.store, system.deps.timing)
+    rim = _Rim(system, authenticator, rates or RequestRates(system.deps, system.settings.instances))
     for operation, view in _views(system):
         rule = operation.path.replace("{", "<").replace("}", ">")
         answer = rim.around(operation, view)
@@ -49,9 +53,8 @@ def _views(system: System) -> list[tuple[Operation, View]]:
     """Each operation with its view."""
     openapi = document()
     views: dict[str, View] = {"getOpenapi": lambda ask: Reply(body=openapi)}
-    groups = (RunViews(system), TenantViews(system), BulkViews(system), SwitchViews(system), DeadLetterViews(system))
-    for group in groups:
-        views |= group.views()
+    for group in (RunViews, TenantViews, BulkViews, SwitchViews, DeadLetterViews, LimitViews):
+        views |= group(system).views()
     return [(operation, views[operation.name] if operation.here else _elsewhere) for operation in OPERATIONS]
 
 
@@ -63,15 +66,16 @@ def _elsewhere(ask: Ask) -> Reply:
 class _Rim:
     """Between Flask and the views: who asks, what was asked, and how it is answered."""
 
-    def __init__(self, system: System, authenticator: Authenticator) -> None:
+    def __init__(self, system: System, authenticator: Authenticator, rates: RequestRates) -> None:
         self._deps = system.deps
         self._authenticator = authenticator
+        self._rates = rates
 
     def around(self, operation: Operation, view: View) -> Callable[..., Response]:
         """The view as Flask calls it. A key is asked for first: without one nothing else is told."""
 
         def answer(**path: str) -> Response:
-            caller = None if operation.public else self._authenticator.authenticate(_headers())
+            caller = None if operation.public else self._caller()
             query = checked_query(request.args.items(multi=True), operation.query)
             checked_names(path)
             ask = Ask(
@@ -85,6 +89,15 @@ class _Rim:
             return self._response(view(ask))
 
         return answer
+
+    def _caller(self) -> Caller:
+        """Who asks, if there is a token left for the tenant; its answer says how many, whatever becomes of it."""
+        caller = self._authenticator.authenticate(_headers())
+        taken = self._rates.take(caller, self._correlation().request_id)
+        request.environ["headgate.rate"] = taken.headers
+        if taken.refusal is not None:
+            raise taken.refusal
+        return caller
 
     def failed(self, error: Exception) -> Response:
         """The answer to whatever went wrong; what we did not foresee is logged with its trace and not shown."""
@@ -115,6 +128,7 @@ class _Rim:
         response.status_code = reply.status
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Request-Id"] = self._correlation().request_id
+        response.headers.update(dict(request.environ.get("headgate.rate", {})))
         response.headers.update(dict(reply.headers))
         return response
 

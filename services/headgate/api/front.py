@@ -8,6 +8,7 @@ from wsgiref.types import WSGIApplication
 from headgate.api.app import create_api
 from headgate.web.auth import Authenticator
 from headgate.web.front import Front, Lifespan
+from headgate.web.rates import RequestRates
 from headgate.web.streams import Streams
 from headgate.wiring import System
 
@@ -26,6 +27,7 @@ def build_front(
     is told to stop.
     """
     authenticator = Authenticator(system.deps.store, system.deps.timing)
-    streams = Streams(system.deps, authenticator)
-    api: WSGIApplication = create_api(system, authenticator)
+    rates = RequestRates(system.deps, system.settings.instances)
+    streams = Streams(system.deps, authenticator, rates)
+    api: WSGIApplication = create_api(system, authenticator, rates)
     return Front(system.deps, streams, {**(extra_wsgi or {}), "": api}, threads=threads, lifespan=lifespan)

@@ -12,9 +12,10 @@ from pydantic.json_schema import models_json_schema
 
 from headgate import __version__
 from headgate.api.models import ErrorAnswer
-from headgate.api.operation import JSON, Answer, Content, Operation
+from headgate.api.operation import JSON, Answer, Content, Operation, refuses
 from headgate.api.operations import OPERATIONS
 from headgate.core.errors import Code
+from headgate.web.rates import POLICY, STATE
 
 _REF = "#/components/schemas/{model}"
 _COMMON: Mapping[int, str] = {
@@ -33,6 +34,15 @@ _HEADERS: Mapping[str, Mapping[str, Any]] = {
     "Idempotency-Replayed": {"description": "the answer of an earlier submission", "schema": {"const": "true"}},
     "Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 0}},
     "WWW-Authenticate": {"schema": {"type": "string"}},
+    STATE: {
+        "description": "requests left of the tenant's burst (r), seconds until all are there again (t); "
+        "not for operators",
+        "schema": {"type": "string", "examples": ['"tenant";r=499;t=1']},
+    },
+    POLICY: {
+        "description": "the tenant's burst (q), and the seconds that fill it (w)",
+        "schema": {"type": "string", "examples": ['"tenant";q=500;w=5']},
+    },
 }
 _LIMITED = {
     "error": "Concurrency limit exceeded",
@@ -86,7 +96,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "operationId": operation.name,
         "summary": operation.summary,
         "parameters": _parameters(operation),
-        "responses": {str(status): _answer(status, answer) for status, answer in sorted(_answers(operation).items())},
+        "responses": {
+            str(status): _answer(status, answer, operation) for status, answer in sorted(_answers(operation).items())
+        },
     }
     if operation.public:
         found["security"] = []
@@ -114,6 +126,8 @@ def _answers(operation: Operation) -> dict[int, Answer]:
     if "{" in operation.path:
         common[404] = "there is no such thing, or not for this caller"
     errors = {status: _error(status, means) for status, means in common.items()}
+    if not operation.public:
+        errors[429] = refuses("too many requests of the tenant")
     return {**errors, **operation.answers}
 
 
@@ -122,9 +136,10 @@ def _error(status: int, means: str) -> Answer:
     return Answer(means=means, content={JSON: ErrorAnswer}, headers=headers)
 
 
-def _answer(status: int, answer: Answer) -> dict[str, Any]:
+def _answer(status: int, answer: Answer, operation: Operation) -> dict[str, Any]:
     request_id = {"description": "of this request, in every log line of it", "schema": {"type": "string"}}
-    headers = {name: dict(_HEADERS[name]) for name in answer.headers} | {"X-Request-Id": request_id}
+    named = answer.headers if operation.public or status >= 400 else (*answer.headers, POLICY, STATE)
+    headers = {name: dict(_HEADERS[name]) for name in named} | {"X-Request-Id": request_id}
     found: dict[str, Any] = {"description": f"{HTTPStatus(status).phrase}: {answer.means}", "headers": headers}
     if answer.content:
         found["content"] = {media: {"schema": _schema(content)} for media, content in answer.content.items()}

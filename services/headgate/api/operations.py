@@ -6,6 +6,7 @@ The routes are made from this table, and so is the OpenAPI document: neither can
 from __future__ import annotations
 
 from headgate.api import models, requests
+from headgate.api.limit_operations import AUDIT_LOG, LIMITS
 from headgate.api.operation import (
     BINARY,
     EITHER,
@@ -170,6 +171,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *BULK,
     *SWITCHES,
     *DEAD_LETTERS,
+    *LIMITS,
+    *AUDIT_LOG,
     Operation(
         method="GET",
         path="/healthz",

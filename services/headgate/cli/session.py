@@ -12,6 +12,7 @@ import click
 from headgate import sources
 from headgate.cli.client import Client
 from headgate.cli.connection import connection
+from headgate.cli.values import read_since
 from headgate.settings import Settings, load_settings_from_environment
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -85,3 +86,15 @@ def tenant_option(command: F) -> F:
     """--tenant, and all of server_options."""
     says = "Tenant in question (pro-demo with demo.json; else the one that the key belongs to)."
     return _kept("--tenant", metavar="TENANT", help=says)(server_options(command))
+
+
+def since_option(default: str | None = None) -> Callable[[F], F]:
+    """--since, as a time, read against the clock of this machine."""
+
+    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+        return None if text is None else read_since(text, current().timing.wall_ms())
+
+    says = "From when on: 24h ago, or a time as 2030-01-31T08:00:00Z."
+    return click.option(
+        "--since", default=default, show_default=bool(default), metavar="TIME", callback=read, help=says
+    )

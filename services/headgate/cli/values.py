@@ -104,6 +104,21 @@ def read_time(text: str | None, now_ms: int, option: str) -> str | None:
         raise click.BadParameter(f"{text!r}: give {says}.", param_hint=option) from error
 
 
+def read_since(text: str, now_ms: int) -> str:
+    """--since: `24h` before now, or RFC 3339."""
+    try:
+        return _with_zone(text) if "t" in text.lower() else _back(text, now_ms)
+    except (ValueError, OverflowError) as error:
+        says = "24h, or a time as 2030-01-31T08:00:00Z"
+        raise click.BadParameter(f"{text!r}: give {says}.", param_hint="--since") from error
+
+
+def _back(duration: str, now_ms: int) -> str:
+    ago = seconds().read(_number(duration))
+    assert isinstance(ago, float)
+    return _wire(datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(seconds=ago))
+
+
 def _later(duration: str, now_ms: int) -> str:
     wait = seconds().read(_number(duration))
     assert isinstance(wait, float)

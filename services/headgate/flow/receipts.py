@@ -12,6 +12,7 @@ from headgate.core.policy import Policy
 from headgate.core.run import Run
 from headgate.core.scopes import SYSTEM, TENANT, full_name, kind_scope
 from headgate.core.tenant import Tenant, full, limit, use
+from headgate.core.wide import Control
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.ledger import DAY_MS
 from headgate.store.documents import ReceiptRecord
@@ -78,6 +79,40 @@ def keep_refusal(deps: Deps, receipt: Receipt, tenant_id: str, now: int) -> None
         tx.create(record)
 
     deps.store.transact(create, f"receipt:{record.id}")
+
+
+def keep_rate_receipt(deps: Deps, tenant_id: str, retry_after: int, request_id: str) -> str:
+    """The receipt of requests that came too fast: no run was asked for that could be decided on, so it has no scopes."""
+    tenant, control, now = deps.store.get(Tenant, tenant_id), deps.store.get(Control, SYSTEM), deps.store.now()
+    receipt: Receipt = {
+        "receiptId": deps.ids.new("rcpt"),
+        "at": now,
+        "outcome": "refuse",
+        "code": str(Code.RATE_LIMITED),
+        "scopes": [],
+        "binding": full_name(tenant_id, TENANT),
+        "mode": control.mode if control else "normal",
+        "tenantStatus": status_of(tenant) if tenant else "active",
+        "pressure": control.pressure.state if control else "ok",
+        "policyVersion": deps.policy.version,
+        "retryAt": now + retry_after * 1000,
+        "runId": None,
+        "requestId": request_id,
+        "count": 1,
+    }
+    keep_refusal(deps, receipt, tenant_id, now)
+    return str(receipt["receiptId"])
+
+
+def recount(deps: Deps, receipt_id: str, count: int) -> None:
+    """How many refusals a receipt stands for, known only when no more can share it."""
+
+    def body(tx: Tx) -> None:
+        record = tx.get(ReceiptRecord, receipt_id)
+        if record is not None:
+            tx.put(replace(record, body={**record.body, "count": count}))
+
+    deps.store.transact(body, f"receipt:{receipt_id}")
 
 
 def find_receipt(deps: Deps, caller: Caller, tenant_id: str, receipt_id: str) -> Receipt:

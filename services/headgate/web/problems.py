@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from headgate.core import errors
 from headgate.core.admission import Refuse
-from headgate.core.errors import Code, HeadgateError
+from headgate.core.errors import Code, HeadgateError, LimitReached
 
 STATUS_OF_REFUSAL: Mapping[Code, int] = MappingProxyType(
     {
@@ -74,7 +74,7 @@ class Problem:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def of_refusal(refusal: Refuse, receipt_id: str, request_id: str) -> Problem:
+def of_refusal(refusal: Refuse, receipt_id: str | None, request_id: str) -> Problem:
     """The answer to a refused submission. `Retry-After` equals the body's `retryAfter`."""
     facts: dict[str, object] = {
         "error": refusal.error,
@@ -92,12 +92,15 @@ def of_refusal(refusal: Refuse, receipt_id: str, request_id: str) -> Problem:
     keys = _SHAPES.get(refusal.code)
     if keys is None:
         keys = (*_COMMON, *(key for key in _WHERE_IT_APPLIES if facts[key] is not None))
-    body = {key: facts[key] for key in keys} | {"receiptId": receipt_id, "requestId": request_id}
+    receipt = {} if receipt_id is None else {"receiptId": receipt_id}
+    body = {key: facts[key] for key in keys} | receipt | {"requestId": request_id}
     return Problem(status=STATUS_OF_REFUSAL[refusal.code], body=body, headers=_retry(refusal.retry_after))
 
 
 def of_error(error: HeadgateError, request_id: str) -> Problem:
     """The answer to a request that went wrong. What is no business of the caller's answers as `internal`."""
+    if isinstance(error, LimitReached):
+        return of_refusal(_refusal_of(error), error.receipt_id, request_id)
     found = (STATUS_OF_ERROR[cls] for cls in type(error).__mro__ if cls in STATUS_OF_ERROR)
     status = next(found, 500)
     if status == 500:
@@ -106,6 +109,18 @@ def of_error(error: HeadgateError, request_id: str) -> Problem:
     if status == 401:
         headers["WWW-Authenticate"] = CHALLENGE
     return Problem(status=status, body=_body(error, request_id), headers=headers)
+
+
+def _refusal_of(error: LimitReached) -> Refuse:
+    return Refuse(
+        code=error.code,
+        error=error.title,
+        reason=error.detail,
+        retry_after=error.retry_after,
+        current_usage=error.current_usage,
+        limit=error.limit,
+        plan=error.plan,
+    )
 
 
 def internal(request_id: str) -> Problem:

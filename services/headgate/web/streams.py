@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from starlette.requests import Request
@@ -22,8 +22,10 @@ from headgate.core.run import TERMINAL, Artifact, Run
 from headgate.flow.deps import Deps
 from headgate.flow.overview import find_run
 from headgate.web.auth import Authenticator
+from headgate.web.correlation import REQUEST_ID
 from headgate.web.feed import OUTPUT, Entry, entries_of, sequence_number
 from headgate.web.names import checked_names, checked_query
+from headgate.web.rates import RequestRates
 from headgate.web.watch import Watch
 
 HEARTBEAT_SECONDS = 15.0
@@ -36,23 +38,25 @@ _OPENING = b"retry: 1000\n\n"
 _HEARTBEAT = b": still here\n\n"
 
 Entries = list[Entry]
+Endpoint = Callable[[Request], Awaitable[Response]]
 Batches = AsyncGenerator[Entries, None]
 
 
 class Streams:
     """The streams of one process."""
 
-    def __init__(self, deps: Deps, authenticator: Authenticator) -> None:
+    def __init__(self, deps: Deps, authenticator: Authenticator, rates: RequestRates) -> None:
         self._deps = deps
         self._authenticator = authenticator
+        self._rates = rates
         self._watch = Watch(deps)
 
     def routes(self) -> Sequence[BaseRoute]:
         """What is answered here; everything else of the same paths is not."""
         return (
-            _Where(f"{_RUN}/events", self._events, _accepts_event_stream),
-            _Where(f"{_RUN}/log", self._log, _wants_to_follow),
-            Route(f"{_RUN}/artifacts/{{name}}", self._artifact, methods=["GET"]),
+            _Where(f"{_RUN}/events", _telling_the_rate(self._events), _accepts_event_stream),
+            _Where(f"{_RUN}/log", _telling_the_rate(self._log), _wants_to_follow),
+            Route(f"{_RUN}/artifacts/{{name}}", _telling_the_rate(self._artifact), methods=["GET"]),
         )
 
     def end(self) -> None:
@@ -99,9 +103,17 @@ class Streams:
 
     async def _run(self, request: Request) -> Run:
         """The run of the path, if the caller may see it."""
-        caller = await self._watch.read(lambda: self._authenticator.authenticate(request.headers))
+        caller = await self._watch.read(lambda: self._caller(request))
         checked_names(request.path_params)
         return await self._watch.read(lambda: self._find(caller, request))
+
+    def _caller(self, request: Request) -> Caller:
+        caller = self._authenticator.authenticate(request.headers)
+        taken = self._rates.take(caller, request.headers[REQUEST_ID])
+        request.state.rate = taken.headers
+        if taken.refusal is not None:
+            raise taken.refusal
+        return caller
 
     def _find(self, caller: Caller, request: Request) -> Run:
         return find_run(self._deps, caller, request.path_params["tenantId"], request.path_params["runId"])
@@ -152,6 +164,17 @@ class Streams:
                 text = "".join(str(entry.data["text"]) for entry in entries if entry.type == OUTPUT)
                 if text:
                     yield text.encode("utf-8", "replace")
+
+
+def _telling_the_rate(endpoint: Endpoint) -> Endpoint:
+    """The endpoint, whose answer says how many requests the tenant has left."""
+
+    async def told(request: Request) -> Response:
+        response = await endpoint(request)
+        response.headers.update(request.state.rate)
+        return response
+
+    return told
 
 
 class _Where(Route):
