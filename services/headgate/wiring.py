@@ -37,7 +37,6 @@ from headgate.store.sqlite import open_sqlite
 from headgate.telemetry.logs import logging_to_stderr
 from headgate.telemetry.port import Telemetry
 
-
 COUNTED_PLACES = 1_000
 """Firestore bills a count for each thousand counted: places in a longer line are read off a ladder."""
 

@@ -6,6 +6,7 @@ The routes are made from this table, and so is the OpenAPI document: neither can
 from __future__ import annotations
 
 from headgate.api import models, requests
+from headgate.api.insight_operations import REPORTS, WHY
 from headgate.api.limit_operations import AUDIT_LOG, LIMITS
 from headgate.api.operation import (
     BINARY,
@@ -168,6 +169,8 @@ OPERATIONS: tuple[Operation, ...] = (
         body_optional=True,
         answers={200: gives(models.AuditAnswer, "what was found; after a repair, what it did and what still stands")},
     ),
+    *WHY,
+    *REPORTS,
     *BULK,
     *SWITCHES,
     *DEAD_LETTERS,

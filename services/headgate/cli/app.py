@@ -10,6 +10,8 @@ from headgate.cli.commands.audit_log import audit_log
 from headgate.cli.commands.backup import backup, restore
 from headgate.cli.commands.cancel import cancel
 from headgate.cli.commands.dlq import dlq
+from headgate.cli.commands.fairness import fairness
+from headgate.cli.commands.forecast import forecast
 from headgate.cli.commands.limits import limits
 from headgate.cli.commands.mode import drain, mode
 from headgate.cli.commands.pause import pause, pauses, resume
@@ -22,6 +24,7 @@ from headgate.cli.commands.tenant import tenant
 from headgate.cli.commands.tenants import tenants
 from headgate.cli.commands.up import up
 from headgate.cli.commands.verify import verify
+from headgate.cli.commands.why import why
 from headgate.cli.exits import MEANINGS
 from headgate.cli.grammar import Group
 from headgate.cli.session import server_options
@@ -51,22 +54,8 @@ def headgate() -> None:
     """
 
 
+work = (submit, runs, run, why, cancel, receipt)
 switches = (pause, resume, pauses, drain, mode, limits, dlq)
-for command in (
-    up,
-    submit,
-    runs,
-    run,
-    cancel,
-    receipt,
-    tenants,
-    tenant,
-    *switches,
-    policy,
-    audit,
-    audit_log,
-    backup,
-    restore,
-    verify,
-):
+reports = (forecast, fairness)
+for command in (up, *work, tenants, tenant, *switches, *reports, policy, audit, audit_log, backup, restore, verify):
     headgate.add_command(command)

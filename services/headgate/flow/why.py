@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headgate.core.access import Caller, Permission
 from headgate.core.reasons import Words, blocking, words
-from headgate.core.run import Run
+from headgate.core.run import Run, RunState
 from headgate.core.scopes import SYSTEM, full_name
 from headgate.core.tenant import Tenant
 from headgate.core.wide import Shard
@@ -31,10 +31,11 @@ class Holding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
-    """The whole answer. `line` is None for a run that does not wait; `others` = holders that the caller may not see;
-    times are ms."""
+    """The whole answer. `since` = when it came into its state. `line` is None for a run that does not wait; `others` =
+    holders that the caller may not see; times are ms."""
 
     run: Run
+    since: int
     line: LineView | None
     said: Sequence[tuple[str, Words]]
     binding: str | None
@@ -56,6 +57,7 @@ def why(deps: Deps, caller: Caller, tenant_id: str, run_id: str) -> Why:
     shown = _visible(deps, caller, tenant_id, held)
     return Why(
         run=run,
+        since=_since(run),
         line=line,
         said=[(token, words(token)) for token in line.waiting_for],
         binding=None if line.binding is None else full_name(tenant_id, line.binding),
@@ -76,8 +78,25 @@ Held = Mapping[str, tuple[str, int]]
 def _not_waiting(run: Run, now: int) -> Why:
     said = f"The run is {run.state}: it does not wait."
     return Why(
-        run=run, line=None, said=(), binding=None, holders=(), others=0, expected_release=None, unblock=said, as_of=now
+        run=run,
+        since=_since(run),
+        line=None,
+        said=(),
+        binding=None,
+        holders=(),
+        others=0,
+        expected_release=None,
+        unblock=said,
+        as_of=now,
     )
+
+
+def _since(run: Run) -> int:
+    """When it came into the state it is in."""
+    if run.state is RunState.QUEUED:
+        return run.queued_at or run.created_at
+    known = run.finished_at or (run.started_at if run.state is RunState.RUNNING else run.holding_since)
+    return known or run.created_at
 
 
 def _held(deps: Deps, run: Run, line: LineView) -> Held:
