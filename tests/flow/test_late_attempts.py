@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from headgate.core.run import Run
 from headgate.flow import fleet, pause, sweep, work
 from headgate.flow.pause import Pause
 from headgate.handlers.interface import Done, Failed
-from tests.support.world import World
+from headgate.store.port import Backend, Write
+from headgate.store.sqlite import SqliteBackend
+from tests.support.world import Clock, World
+from tests.support.wrapped import Hooked
 
 AGAIN = Failed(code="HANDLER_ERROR", message="once more", retryable=True)
 
@@ -60,9 +64,20 @@ def test_a_start_leaves_the_runs_of_other_places_alone(world: World) -> None:
     world.finish(run)
 
 
-def test_a_drain_is_known_to_who_would_wait_behind_a_full_system(tmp_path: Path) -> None:
-    """No shard of the system has room, so the mode is read where the run would stand in line."""
-    world = World(tmp_path, Policy(system=1))
+def test_who_would_queue_on_an_old_mode_does_not(tmp_path: Path) -> None:
+    """The system is full, so of its shards none is written: the drain that comes in between stands in the line's, too."""
+    hooked: list[Hooked] = []
+
+    def backend(clock: Clock) -> Backend:
+        hooked.append(Hooked(SqliteBackend(":memory:", "off", clock)))
+        return hooked[0]
+
+    world = World(tmp_path, Policy(system=1), backend=backend)
     world.accepted()
-    fleet.set_mode(world.deps, world.dispatcher, "draining", world.why())
+
+    def drain(writes: Sequence[Write]) -> None:
+        hooked[0].before_commit = lambda writes: None
+        fleet.set_mode(world.deps, world.dispatcher, "draining", world.why())
+
+    hooked[0].before_commit = drain
     assert world.refused(on_limit=OnLimit.QUEUE) == "SYSTEM_DRAINING"

@@ -27,7 +27,7 @@ HANDLERS = (
         "handlers/stub.py",
         'gone = _end_all(supervisor) if "tree_kill" in order["layers"] else _end_one(command)',
         "gone = _end_one(command)",
-        "tests/handlers/test_runaways.py -k 'detached'",
+        "tests/handlers/test_sandbox.py -k 'what_it_leaves_behind and without'",
     ),
     Mutant(
         "a-child-outlives-its-worker",

@@ -68,7 +68,7 @@ FLOW = (
         "flow/ledger.py",
         "for shard in (run.shards.system, run.shards.kind) if",
         "for shard in (run.shards.system,) if",
-        "verify sim --seeds 6",
+        "tests/flow/test_work.py",
     ),
     Mutant(
         "the-first-scope-only",
@@ -204,7 +204,7 @@ FLOW = (
         "flow/fleet.py",
         '{"settle": True, "free": False})',
         '{"settle": False})',
-        "verify sim --seeds 12",
+        "tests/flow/test_switches.py",
     ),
     Mutant(
         "a-lost-kick",

@@ -53,7 +53,7 @@ STORE = (
         "store/committer.py",
         "_Group(part, self.attempt + 1, list(self.doubts)) for part",
         "_Group(part, self.attempt + 1) for part",
-        f"{SQLITE} -k 'many_callers_in_two_processes or every_submission or happen_once'",
+        f"{SQLITE} -k 'every_submission'",
     ),
     Mutant(
         "an-early-refusal",

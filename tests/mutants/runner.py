@@ -103,9 +103,11 @@ def _copy(root: Path, tree: Path) -> None:
 
 
 def _control(trees: Trees, suite: str) -> Result:
+    """A suite without any bug. Of real processes and real time one may fail on a busy machine: it has a second try."""
     tree = trees.get()
     try:
-        return _run(tree, "", suite)
+        first = _run(tree, "", suite)
+        return first if first.outcome == PASSED else _run(tree, "", suite)
     finally:
         trees.put(tree)
 

@@ -44,10 +44,17 @@ class Watch:
         if not report.failed:
             return
         said = f"{report.nodeid}: {_reason(report)}"
-        if report.when == "call" and not _reason(report).startswith(NO_CATCH):
+        if _a_test_failed(report):
             self.failed = self.failed or said
         else:
             self.broken = self.broken or f"{report.when} of {said}"
+
+
+def _a_test_failed(report: pytest.TestReport) -> bool:
+    """In its body, or (many end with a recount of everything) in what is asserted after it."""
+    reason = _reason(report)
+    after = report.when == "teardown" and reason.startswith(("AssertionError", "assert "))
+    return (report.when == "call" and not reason.startswith(NO_CATCH)) or after
 
 
 def _reason(report: pytest.TestReport) -> str:

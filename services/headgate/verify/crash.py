@@ -167,11 +167,14 @@ def _carry_out(lanes: queue.Queue[Lane], plan: Schedule, mutant: str | None, pro
         finally:
             lanes.put(lane)
 
-    with ThreadPoolExecutor(max_workers=lanes.qsize()) as threads:
+    threads = ThreadPoolExecutor(max_workers=lanes.qsize())
+    try:
         futures = [threads.submit(one, kill) for kill in plan.kills]
         for done, future in enumerate(as_completed(futures), 1):
             progress(done, len(futures))
             yield future.result()
+    finally:
+        threads.shutdown(cancel_futures=True)  # whoever stops reading waits for the kills under way, no more
 
 
 def _report(

@@ -15,7 +15,7 @@ from random import Random
 
 from headgate import sources
 from headgate.core.access import Caller, Role
-from headgate.core.policy import Execution, LineBounds, OnLimit, Policy
+from headgate.core.policy import Execution, LineBounds, OnLimit, Policy, PressurePolicy
 from headgate.core.run import IN_FLIGHT, TERMINAL, Run
 from headgate.core.submission import Submission
 from headgate.delivery.port import Message
@@ -55,6 +55,7 @@ POLICY = replace(
     org=3,
     line=LineBounds(total=14, per_tenant=12, per_user=8),
     execution=QUICK,
+    pressure=PressurePolicy(slow_per_second=50.0, ramp_double_seconds=0.1, ramp_seconds=1),
 )
 PATIENT = Budget(contention=30.0, outage=20.0, call=10.0)
 """A busy machine must not look like an outage here: what is tried are deaths."""
