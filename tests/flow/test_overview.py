@@ -13,7 +13,7 @@ from headgate.core.run import Run
 from headgate.flow import overview
 from headgate.store.documents import where
 from headgate.store.sqlite import SqliteBackend
-from tests.support.counting import CountingBackend
+from headgate.bench.counting import CountingBackend
 from tests.support.world import Clock, World
 
 

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from headgate.bench.counting import CountingBackend
 from headgate.core.lifecycle import created
-from headgate.core.policy import LineBounds, OnLimit, Policy
+from headgate.core.policy import LineBounds, Policy
 from headgate.core.run import Run
 from headgate.core.submission import Submission, run_of
 from headgate.delivery.port import Message
 from headgate.flow import overview, work
-from headgate.flow.deps import Asking
+from headgate.flow.dispatch import Dispatcher
 from headgate.flow.ledger import Ledger
 from headgate.handlers.interface import Done
 from headgate.store.documents import where
 from headgate.store.transaction import Tx
 from headgate.verify.ground import Ground, fresh_name
-from headgate.verify.live import live_place, owner, percentile, prepare
+from headgate.verify.live import live_place, percentile, prepare
 from headgate.verify.places import Place
 
 TENANT = "acme"
 USERS = 40
 CHUNK = 250
+WARM_UP = 10
 BOUNDLESS = LineBounds(total=1_000_000, per_tenant=1_000_000, per_user=1_000_000)
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """Of one length: seconds from a finished run's commit to the next run's, and of a look at a position."""
+    """Of one length: seconds from a finished run's commit to the next run's, and of a look at a position; documents that
+    a store would bill for a finish and the promotion after it."""
 
     length: int
     promotion: tuple[float, ...]
     position: tuple[float, ...]
+    reads: float
+    writes: float
 
     def as_json(self) -> Mapping[str, object]:
-        """For scripts: milliseconds."""
+        """For scripts: milliseconds, documents."""
         figures = {"promotion": self.promotion, "position": self.position}
         shares = {"P50Ms": 0.5, "P99Ms": 0.99}
         told = {
@@ -44,7 +49,7 @@ class Line:
             for name, seconds in figures.items()
             for word, share in shares.items()
         }
-        return {"queued": self.length, **told}
+        return {"queued": self.length, **told, "reads": self.reads, "writes": self.writes}
 
 
 class Hold:
@@ -64,23 +69,69 @@ class Hold:
         """See Delivery."""
 
 
+class Timed(Dispatcher):
+    """A dispatcher that tells how long its passes took."""
+
+    def __init__(self, inner: Dispatcher, monotonic: Callable[[], float]) -> None:
+        self._inner, self._monotonic = inner, monotonic
+        self.seconds = 0.0
+
+    def dispatch(self) -> dict[str, Run]:
+        """See Dispatcher."""
+        began = self._monotonic()
+        try:
+            return self._inner.dispatch()
+        finally:
+            self.seconds += self._monotonic() - began
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A store with a line of that length, and one run of it that has its turn."""
+
+    length: int
+    place: Place
+    inbox: Hold
+    billed: CountingBackend
+
+
 def measure(ground: Ground, lengths: tuple[int, ...], rounds: int, progress: Progress) -> tuple[Line, ...]:
-    """Each length in a store of its own; between the measured promotions the line keeps its length."""
-    return tuple(_measured(ground, length, rounds, progress) for length in lengths)
-
-
-def _measured(ground: Ground, length: int, rounds: int, progress: Progress) -> Line:
-    inbox = Hold()
-    policy = replace(Policy(), line=BOUNDLESS, user=None, kinds={})
-    place = live_place("bench", ground.open(fresh_name()), inbox, policy)
+    """Each length in a store of its own; they take turns, so that a busy moment of the machine hits all alike."""
+    scenes = [_scene(ground, length, progress) for length in lengths]
     try:
-        prepare(place, [TENANT], "free")  # one at a time: every finish promotes exactly one
-        place.submitter.submit(owner(TENANT), TENANT, Submission(kind="command", on_limit=OnLimit.QUEUE), Asking())
-        fill(place, policy, length, progress)
-        promotions = tuple(_promotion(place, inbox) for _ in range(rounds))
-        return Line(length=length, promotion=promotions, position=tuple(_looks(place, rounds)))
+        for scene in scenes:
+            for _ in range(WARM_UP):
+                _promotion(scene)
+            scene.billed.reset()
+        promotions = [tuple(seconds) for seconds in zip(*_rounds(scenes, rounds), strict=True)]
+        return tuple(_line(scene, seconds) for scene, seconds in zip(scenes, promotions, strict=True))
     finally:
-        place.deps.store.close()
+        for scene in scenes:
+            scene.place.deps.store.close()
+
+
+def _rounds(scenes: Sequence[Scene], rounds: int) -> Iterator[tuple[float, ...]]:
+    for _ in range(rounds):
+        yield tuple(_promotion(scene) for scene in scenes)
+
+
+def _line(scene: Scene, promotion: tuple[float, ...]) -> Line:
+    reads, writes = (round(count / len(promotion), 2) for count in (scene.billed.reads, scene.billed.writes))
+    position = tuple(_looks(scene.place, len(promotion)))
+    return Line(length=scene.length, promotion=promotion, position=position, reads=reads, writes=writes)
+
+
+def _scene(ground: Ground, length: int, progress: Progress) -> Scene:
+    """Filled by one process, measured in another: what the filling left in memory and to be written is out of the way."""
+    name, policy = fresh_name(), replace(Policy(), line=BOUNDLESS, user=None, kinds={})
+    filling = live_place("fill", ground.open(name), Hold(), policy)
+    prepare(filling, [TENANT], "free")  # one at a time: every finish promotes exactly one
+    fill(filling, policy, length, progress)
+    filling.deps.store.close()
+    inbox, billed = Hold(), CountingBackend(ground.open(name))
+    place = live_place("bench", billed, inbox, policy)
+    place.dispatcher.dispatch()
+    return Scene(length, place, inbox, billed)
 
 
 def fill(place: Place, policy: Policy, length: int, progress: Progress = lambda done, total: None) -> None:
@@ -104,30 +155,21 @@ def fill(place: Place, policy: Policy, length: int, progress: Progress = lambda 
         progress(done + CHUNK, length)
 
 
-def _promotion(place: Place, inbox: Hold) -> float:
-    """Finish what runs; the seconds until the next is pending and published. The finish itself is not counted."""
-    message = inbox.messages.pop()
+def _promotion(scene: Scene) -> float:
+    """Finish what runs; the seconds from that commit until the next run is pending and published."""
+    message, place = scene.inbox.messages.pop(), scene.place
     run = work.claim(place.deps, message.run_id, message.fence, "bench")
     assert run is not None
-    timing, began = place.deps.timing, 0.0
-
-    class Timed:
-        """The dispatcher, with the moment at which it is asked."""
-
-        def dispatch(self) -> object:
-            nonlocal began
-            began = timing.monotonic()
-            return place.dispatcher.dispatch()
-
-    work.finish(place.deps, Timed(), run, work.Ending(outcome=Done({})))  # type: ignore[arg-type]
-    return timing.monotonic() - began
+    timed = Timed(place.dispatcher, place.deps.timing.monotonic)
+    work.finish(place.deps, timed, run, work.Ending(outcome=Done({})))
+    return timed.seconds
 
 
 def _looks(place: Place, rounds: int) -> list[float]:
     """Looks at places near the end of the line, the dear ones."""
-    last = where(Run, ("tenant", "==", TENANT), ("state", "==", "queued"), ("delayed", "==", False), order=("-key",), limit=rounds)
+    queued = (("tenant", "==", TENANT), ("state", "==", "queued"))
     seconds = []
-    for run in place.deps.store.query(Run, last):
+    for run in place.deps.store.query(Run, where(Run, *queued, order=("-created_at",), limit=rounds)):
         began = place.deps.timing.monotonic()
         line = overview.line_of(place.deps, run)
         seconds.append(place.deps.timing.monotonic() - began)

@@ -8,6 +8,7 @@ from headgate import __version__
 from headgate.cli.commands.audit import audit
 from headgate.cli.commands.audit_log import audit_log
 from headgate.cli.commands.backup import backup, restore
+from headgate.cli.commands.bench import bench
 from headgate.cli.commands.cancel import cancel
 from headgate.cli.commands.dlq import dlq
 from headgate.cli.commands.fairness import fairness
@@ -57,5 +58,5 @@ def headgate() -> None:
 work = (submit, runs, run, why, cancel, receipt)
 switches = (pause, resume, pauses, drain, mode, limits, dlq)
 reports = (forecast, fairness)
-for command in (up, *work, tenants, tenant, *switches, *reports, policy, audit, audit_log, backup, restore, verify):
+for command in (up, *work, tenants, tenant, *switches, *reports, policy, audit, audit_log, backup, restore, verify, bench):
     headgate.add_command(command)

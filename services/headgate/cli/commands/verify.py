@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,11 +12,11 @@ from headgate.cli import output
 from headgate.cli.bar import bar
 from headgate.cli.exits import Exit, Failure
 from headgate.cli.grammar import Group
+from headgate.cli.grounds import ground_of
 from headgate.cli.session import current, json_option
 from headgate.core.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from headgate.verify.ground import Ground
     from headgate.verify.histories import Tally
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,7 +87,7 @@ def sim(seeds: int | None, seed_base: int, scenarios: int | None, file: Path | N
         plan = Plan.of_seeds(range(seed_base, seed_base + (seeds or _default("sim", store))), count)
     timing, tally = current().timing, Tally()
     began = timing.monotonic()
-    with _ground(store) as ground, bar("histories") as progress:
+    with ground_of(store) as ground, bar("histories") as progress:
         for one in carry_out(plan, ground):
             tally.add(one, timing.monotonic() - began)
             progress(tally.seeds, len(plan.histories))
@@ -112,7 +110,7 @@ def crash(n: int | None, seed: int, file: Path | None, mutant: str | None, store
     from headgate.verify.crash import run_crash
 
     few = FEW["crash"] if store == "firestore" or mutant else None
-    with _ground(store), bar("kills") as progress:
+    with ground_of(store), bar("kills") as progress:
         report = _asked(
             lambda: run_crash(store=store, seed=seed, n=n or few, schedule=file, progress=progress, mutant=mutant)
         )
@@ -128,7 +126,7 @@ def races(n: int | None, seed: int, file: Path | None, store: str) -> int:
     """Race: many submit for one tenant at the same moment, at caps 1, 5 and 20. Exactly the cap is admitted."""
     from headgate.verify.races import run_races
 
-    with _ground(store) as ground, bar("races") as progress:
+    with ground_of(store) as ground, bar("races") as progress:
         found = _asked(lambda: run_races(ground, seed, n or _default("races", store), progress, file))
 
     def tell() -> None:
@@ -153,7 +151,7 @@ def deliveries(n: int | None, seed: int, file: Path | None, store: str) -> int:
     """
     from headgate.verify.deliveries import run_deliveries
 
-    with _ground(store) as ground, bar("runs") as progress:
+    with ground_of(store) as ground, bar("runs") as progress:
         found = _asked(lambda: run_deliveries(ground, seed, n or _default("deliveries", store), progress, file))
 
     def tell() -> None:
@@ -165,19 +163,6 @@ def deliveries(n: int | None, seed: int, file: Path | None, store: str) -> int:
 
 def _default(proof: str, store: str) -> int:
     return (FEW if store == "firestore" else MANY)[proof]
-
-
-@contextmanager
-def _ground(store: str) -> Iterator[Ground]:
-    """A place for a proof; what lay in a folder goes with it."""
-    from headgate.verify.ground import Ground
-
-    emulator = current().settings().firestore_emulator
-    if store == "firestore" and emulator is None:
-        remedy = "Start the Firestore emulator and set FIRESTORE_EMULATOR_HOST=host:port."
-        raise Failure(Exit.USAGE, "no Firestore emulator is known: proofs do not run on a real database.", remedy)
-    with tempfile.TemporaryDirectory(prefix="headgate-verify-") as folder:
-        yield Ground(store="firestore" if store == "firestore" else "sqlite", emulator=emulator, folder=Path(folder))
 
 
 def _asked(act: Callable[[], Any]) -> Any:
