@@ -74,7 +74,7 @@ def standin() -> Iterator[Standin]:
             it.asked.append(asked)
             self.answer(it.answers(asked))
 
-        do_POST = do_GET
+        do_POST = do_PUT = do_DELETE = do_GET
 
         def answer(self, answer: Answer) -> None:
             self.close_connection = answer.lost or answer.stream is not None

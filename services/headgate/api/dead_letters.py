@@ -11,6 +11,7 @@ from headgate.api.bulk_models import BatchItemAnswer
 from headgate.api.exchange import Ask, Reply, View
 from headgate.api.runs import answered
 from headgate.api.switch_models import (
+    LETTER_WORDS,
     DeadLetterAnswer,
     DeadLetterDone,
     DeadLetterListAnswer,
@@ -19,7 +20,7 @@ from headgate.api.switch_models import (
 )
 from headgate.api.wire import run_json
 from headgate.core.access import Permission
-from headgate.core.errors import HeadgateError
+from headgate.core.errors import HeadgateError, InvalidRequest
 from headgate.flow import audit
 from headgate.flow.replay import MOST, OPEN, Redelivered, Replayer, find_letter, list_letters
 from headgate.store.documents import DeadLetter
@@ -51,6 +52,9 @@ class DeadLetterViews:
         if "cursor" in ask.query:
             at, id = cursors.decoded(ask.query["cursor"], int, str)
             after = (int(at), str(id))
+        for name, words in LETTER_WORDS.items():
+            if ask.query.get(name, words[0]) not in words:
+                raise InvalidRequest(f"{name} must be one of {', '.join(words)}.", field=name)
         equal = {field: ask.query[name] for name, field in _FIELDS.items() if name in ask.query}
         page = list_letters(self._deps, equal, ask.limit, after)
         cursor = None if page.after is None else cursors.encoded(*page.after)

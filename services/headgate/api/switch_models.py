@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -14,6 +14,10 @@ from headgate.core.scopes import split_name
 
 Why = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(requests.printable)]
 Ticket = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(requests.printable)]
+LetterReason = Literal["malformed", "dead_lettered", "undelivered"]
+LetterState = Literal["open", "replayed", "discarded"]
+LETTER_WORDS = {"reason": get_args(LetterReason), "state": get_args(LetterState)}
+"""What may stand in these fields of a dead letter."""
 PauseMode = Literal["reject", "hold", "drain", "drain_cancel"]
 
 
@@ -117,14 +121,14 @@ class DeadLetterAnswer(Answered):
 
     dead_letter_id: str
     at: models.Moment
-    reason: Literal["malformed", "dead_lettered", "undelivered"]
+    reason: LetterReason
     detail: str
     body: str
     outcome: Literal["ended", "moved_on", "unknown"] | None
     tenant_id: str | None
     run_id: str | None
     fence: int | None
-    state: Literal["open", "replayed", "discarded"]
+    state: LetterState
     count: int
 
 
@@ -140,7 +144,7 @@ class DeadLetterFilter(Asked):
 
     tenant_id: requests.Name | None = None
     run_id: requests.Name | None = None
-    reason: Literal["malformed", "dead_lettered", "undelivered"] | None = None
+    reason: LetterReason | None = None
 
 
 class DeadLettersRequest(Asked):

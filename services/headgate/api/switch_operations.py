@@ -22,8 +22,7 @@ _SCOPE: Schema = {"type": "string", "description": "kind:K, tenant:T, user:T/U, 
 _LETTER: dict[str, Schema] = {
     "tenantId": TEXT_SCHEMA,
     "runId": TEXT_SCHEMA,
-    "reason": {"enum": ["malformed", "dead_lettered", "undelivered"]},
-    "state": {"enum": ["open", "replayed", "discarded"]},
+    **{name: {"enum": list(words)} for name, words in switch_models.LETTER_WORDS.items()},
 }
 
 BULK: tuple[Operation, ...] = (
