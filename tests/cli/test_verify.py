@@ -66,6 +66,7 @@ def test_sim_for_people(cli):
 
 
 def test_sim_tells_the_seed_of_a_broken_promise_and_writes_it_down(cli, monkeypatch, tmp_path):
+    monkeypatch.setattr("headgate.verify.histories.PROCESSES", 1)  # another process would not be patched
     monkeypatch.setattr(ledger.Ledger, "_wake", lambda self: None)
     broken = next(seed for seed in range(1, 9) if simulate(seed).broken)
     file = tmp_path / "broken.json"

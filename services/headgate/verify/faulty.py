@@ -116,6 +116,8 @@ class FaultyBroker:
     reached: Counter[str]
     deliver: Callable[[Message], None] = field(default=lambda message: None)
     give_up: Callable[[Message], None] = field(default=lambda message: None)
+    transit: float = 0.2
+    """Seconds that a message takes at most when it is not late."""
     _sent: int = 0
     _newest: int = 0
 
@@ -144,7 +146,7 @@ class FaultyBroker:
     def _send(self, message: Message, number: int) -> None:
         late, hopeless = self._happens("late"), self._happens("give_up")
         self.reached["message late"] += late
-        wait = self.scheduler.rng.random() * (60 if late else 0.2)
+        wait = self.scheduler.rng.random() * (60 if late else self.transit)
         self.scheduler.spawn("delivery", _NETWORK, partial(self._bring, message, number, wait, hopeless))
 
     def _bring(self, message: Message, number: int, wait: float, hopeless: bool) -> None:

@@ -29,7 +29,7 @@ _RUNS = (
 _SWITCHES = (
     "paused: hold", "paused: reject", "paused: drain", "paused: drain_cancel", "mode: draining", "mode: maintenance",
     "kind closed", "cap changed", "cap lowered below use", "limit inside a tenant changed", "refused TENANT_PAUSED",
-    "refused SCOPE_PAUSED", "refused SYSTEM_DRAINING", "refused SYSTEM_MAINTENANCE",
+    "refused SCOPE_PAUSED", "pending run given back", "refused SYSTEM_DRAINING", "refused SYSTEM_MAINTENANCE",
 )  # fmt: skip
 _CALM = ("no fault at all", "came to rest without a sweep", "a lull in which all was in order")
 GOALS = (*_DELIVERY, *_PROCESSES, *_STORE, *_RUNS, *_SWITCHES, *_CALM, *(f"mix: {name}" for name in MIXES))

@@ -25,8 +25,9 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def carry_out(plan: Plan, ground: Ground, processes: int = PROCESSES) -> Iterator[History | Searched]:
+def carry_out(plan: Plan, ground: Ground, processes: int | None = None) -> Iterator[History | Searched]:
     """The histories, one after the other as they are ready, then the scenarios."""
+    processes = processes or PROCESSES
     yield from _each(partial(_history, ground), plan.histories, processes)
     searched = tuple(SCENARIOS) if plan.searched else ()
     yield from _each(partial(_search, ground, plan.searched), searched, processes)

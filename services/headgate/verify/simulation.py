@@ -65,6 +65,7 @@ class Simulation:
         self.reached["no fault at all"] += self.faults == CALM
         self.quiet = False
         self.broker = FaultyBroker(self.scheduler, self.faults, self.reached, self._deliver, self._give_up)
+        self.broker.transit = self.rng.choice((0.2, 0.2, 4.0))
         self.places = [self._new_place(f"p{n}") for n in range(self.rng.randint(1, 3))]
         self.world.operations.stop, self.world.operations.freeze = self._stop, self._freeze
 

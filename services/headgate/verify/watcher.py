@@ -191,6 +191,8 @@ class Watcher:
         for before, run in runs:
             if before is not None and run.state is not before.state and run.state in TERMINAL:
                 self._reached[f"ended: {run.state}"] += 1
+            given_back = before is not None and before.state is RunState.PENDING and run.state is RunState.QUEUED
+            self._reached["pending run given back"] += given_back
             self._reached["moment came"] += before is not None and before.delayed and not run.delayed
 
 
