@@ -16,6 +16,7 @@ from headgate.store.migrations import SCHEMA_VERSION
 from headgate.store.port import Put
 from headgate.store.sqlite import open_sqlite
 from tests.contract.samples import T, create, key, marker, run, tenant
+from tests.contract.test_migrations import EARLIER, old_file
 
 
 @pytest.fixture
@@ -143,6 +144,17 @@ def test_the_way_back_keeps_what_it_replaces(tmp_path):
     reopened = open_sqlite(tmp_path / "killed.db")
     reopened.commit([create(tenant(), Tenant)], T)
     reopened.close()
+
+
+@pytest.mark.parametrize("number", EARLIER)
+def test_a_backup_of_an_earlier_version_is_restored(tmp_path, number):
+    old, database = tmp_path / "old.db", tmp_path / "headgate.db"
+    old_file(old, number)
+    assert restore(old, database, tmp_path / "aside").schema == number
+    opened = open_sqlite(database)
+    assert opened.get([key(run())], T).found[0].raw == run()
+    opened.close()
+    assert examine(database).schema == SCHEMA_VERSION
 
 
 def test_a_damaged_store_is_replaced_too(store, tmp_path):
