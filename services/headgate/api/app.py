@@ -17,6 +17,7 @@ from headgate.api.limits import LimitViews
 from headgate.api.openapi import document
 from headgate.api.operation import Operation
 from headgate.api.operations import OPERATIONS
+from headgate.api.pressure import PressureViews
 from headgate.api.runs import RunViews
 from headgate.api.switches import SwitchViews
 from headgate.api.tenants import TenantViews
@@ -54,7 +55,7 @@ def _views(system: System) -> list[tuple[Operation, View]]:
     """Each operation with its view."""
     openapi = document()
     views: dict[str, View] = {"getOpenapi": lambda ask: Reply(body=openapi)}
-    for group in (RunViews, TenantViews, BulkViews, SwitchViews, DeadLetterViews, LimitViews, InsightViews):
+    for group in (RunViews, TenantViews, BulkViews, SwitchViews, DeadLetterViews, LimitViews, InsightViews, PressureViews):
         views |= group(system).views()
     return [(operation, views[operation.name] if operation.here else _elsewhere) for operation in OPERATIONS]
 

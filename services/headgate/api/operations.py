@@ -24,6 +24,7 @@ from headgate.api.operation import (
     gives,
     refuses,
 )
+from headgate.api.pressure_operations import PRESSURE
 from headgate.api.switch_operations import BULK, DEAD_LETTERS, SWITCHES
 from headgate.core.policy import PRIORITY_WORDS
 from headgate.core.run import RunState
@@ -173,6 +174,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *REPORTS,
     *BULK,
     *SWITCHES,
+    *PRESSURE,
     *DEAD_LETTERS,
     *LIMITS,
     *AUDIT_LOG,

@@ -17,6 +17,7 @@ from headgate.cli.commands.limits import limits
 from headgate.cli.commands.mode import drain, mode
 from headgate.cli.commands.pause import pause, pauses, resume
 from headgate.cli.commands.policy import policy
+from headgate.cli.commands.pressure import pressure
 from headgate.cli.commands.receipt import receipt
 from headgate.cli.commands.run import run
 from headgate.cli.commands.runs import runs
@@ -56,7 +57,21 @@ def headgate() -> None:
 
 
 work = (submit, runs, run, why, cancel, receipt)
-switches = (pause, resume, pauses, drain, mode, limits, dlq)
+switches = (pause, resume, pauses, drain, mode, limits, pressure, dlq)
 reports = (forecast, fairness)
-for command in (up, *work, tenants, tenant, *switches, *reports, policy, audit, audit_log, backup, restore, verify, bench):
+for command in (
+    up,
+    *work,
+    tenants,
+    tenant,
+    *switches,
+    *reports,
+    policy,
+    audit,
+    audit_log,
+    backup,
+    restore,
+    verify,
+    bench,
+):
     headgate.add_command(command)
