@@ -156,13 +156,13 @@ class Sse:
     data: Any
 
 
-def sse(lines: Iterator[str]) -> Iterator[Sse]:
-    """The events in the lines of a stream."""
+def sse(lines: Iterator[str], with_places: bool = False) -> Iterator[Sse]:
+    """The stored events in the lines of a stream; with places also those that are only told: `run.line`, id 0."""
     fields: dict[str, str] = {}
     for line in lines:
         if not line:
-            if "data" in fields:
-                yield Sse(int(fields["id"]), fields["event"], json.loads(fields["data"]))
+            if "data" in fields and ("id" in fields or with_places):
+                yield Sse(int(fields.get("id", 0)), fields["event"], json.loads(fields["data"]))
             fields = {}
         elif not line.startswith(":"):
             name, _, value = line.partition(": ")
@@ -204,11 +204,19 @@ class Server:
             yield client
 
     @contextmanager
-    def events(self, client: httpx.Client, run_id: str, after: int | None = None) -> Iterator[Iterator[Sse]]:
+    def events(
+        self,
+        client: httpx.Client,
+        run_id: str,
+        after: int | None = None,
+        *,
+        with_places: bool = False,
+        tenant: str = "acme",
+    ) -> Iterator[Iterator[Sse]]:
         headers = {"Accept": "text/event-stream"} | ({} if after is None else {"Last-Event-ID": str(after)})
-        with client.stream("GET", f"/tenants/acme/runs/{run_id}/events", headers=headers) as response:
+        with client.stream("GET", f"/tenants/{tenant}/runs/{run_id}/events", headers=headers) as response:
             assert response.status_code == 200, response.read()
-            yield sse(response.iter_lines())
+            yield sse(response.iter_lines(), with_places)
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from headgate.core.access import Caller
 from headgate.core.errors import NotFound, Unavailable
-from headgate.core.run import TERMINAL, Artifact, Run
+from headgate.core.run import TERMINAL, Artifact, Run, RunState
 from headgate.flow.deps import Deps
 from headgate.flow.overview import find_run
 from headgate.web.auth import Authenticator
@@ -126,9 +126,9 @@ class Streams:
         except OSError as error:
             raise Unavailable(f"The artifact {artifact.name!r} cannot be read now.") from error
 
-    async def _batches(self, run: Run, after: int) -> Batches:
+    async def _batches(self, run: Run, after: int, wants_line: bool = False) -> Batches:
         """What happens to the run after the event `after`, until it has ended; an empty batch is a sign of life."""
-        with self._watch.follow(run.id, after) as follower:
+        with self._watch.follow(run.id, after, wants_line) as follower:
             while not self._watch.ending:
                 follower.reading()
                 patience = HEARTBEAT_SECONDS
@@ -140,6 +140,9 @@ class Streams:
                     if found is None:
                         return  # retention has removed it
                     now, entries = found
+                    line = follower.take_line()  # taken in any case: of a run that has left the line it is old
+                    if now.state is RunState.QUEUED:
+                        entries = [*entries, *line]
                     if entries:
                         yield entries
                     follower.seen = max(follower.seen, now.event_seq)
@@ -154,7 +157,7 @@ class Streams:
 
     async def _as_sse(self, run: Run, after: int) -> AsyncGenerator[bytes, None]:
         yield _OPENING
-        async with contextlib.aclosing(self._batches(run, after)) as batches:
+        async with contextlib.aclosing(self._batches(run, after, wants_line=True)) as batches:
             async for entries in batches:
                 yield b"".join(entry.as_sse() for entry in entries) or _HEARTBEAT
 

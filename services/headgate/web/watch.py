@@ -11,11 +11,14 @@ import contextlib
 import contextvars
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from headgate.core.errors import Unavailable
-from headgate.core.run import Run
+from headgate.core.run import Run, RunState
 from headgate.flow.deps import Deps
+from headgate.flow.overview import LineView, lines_of
+from headgate.web.feed import Entry, line_entry, worth_telling
 
 T = TypeVar("T")
 
@@ -24,12 +27,31 @@ READERS = 8
 """Threads that read the store for all streams of this process."""
 
 
-class Follower:
-    """One stream's interest in a run. `seen` is the number of the last event it has read."""
+LINES_AT_ONCE = 8
+"""Places that are looked up a second and tenant, however many streams follow its queued runs: they take turns."""
 
-    def __init__(self, seen: int) -> None:
+
+class Follower:
+    """One stream's interest in a run. `seen` is the number of the last event it has read; `wants_line` = also in its
+    place, as long as it is queued."""
+
+    def __init__(self, seen: int, wants_line: bool = False) -> None:
         self.seen = seen
+        self.wants_line = wants_line
         self._news = asyncio.Event()
+        self._told: LineView | None = None
+        self._line: Entry | None = None
+
+    def place(self, line: LineView, at: int) -> None:
+        """The run's place is this (at ms); a place that tells something new wakes."""
+        if self.wants_line and worth_telling(self._told, line):
+            self._told, self._line = line, line_entry(line, at)
+            self._news.set()
+
+    def take_line(self) -> list[Entry]:
+        """The place that has not been told yet, if any."""
+        line, self._line = self._line, None
+        return [] if line is None else [line]
 
     def wake(self) -> None:
         """There may be news."""
@@ -57,14 +79,16 @@ class Watch:
         self._followers: dict[str, set[Follower]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._poller: asyncio.Task[None] | None = None
+        self._looked: dict[str, int] = {}
+        self._looks = 0
         self.ending = False
         """The process is about to stop: streams end in peace, their clients come back to another one."""
         deps.changes.listen(self._announced)
 
     @contextlib.contextmanager
-    def follow(self, run_id: str, seen: int) -> Iterator[Follower]:
+    def follow(self, run_id: str, seen: int, wants_line: bool = False) -> Iterator[Follower]:
         """Be woken when the run may have changed, as long as the context lasts."""
-        follower = Follower(seen)
+        follower = Follower(seen, wants_line)
         self._followers.setdefault(run_id, set()).add(follower)
         self._loop = asyncio.get_running_loop()
         if self._poller is None or self._poller.done():
@@ -127,3 +151,26 @@ class Watch:
             for follower in self._followers.get(run_id, ()):
                 if run is None or run.event_seq > follower.seen:
                     follower.wake()
+        await self._look_at_lines([run for run in runs if run is not None and self._wants_line(run)])
+
+    def _wants_line(self, run: Run) -> bool:
+        queued = run.state is RunState.QUEUED
+        return queued and any(follower.wants_line for follower in self._followers.get(run.id, ()))
+
+    async def _look_at_lines(self, queued: Sequence[Run]) -> None:
+        """Places of queued runs: one look a tenant for all its streams; those that have waited longest for one first."""
+        self._looked = {run.id: self._looked.get(run.id, 0) for run in queued}
+        by_tenant: dict[str, list[Run]] = {}
+        for run in sorted(queued, key=lambda run: self._looked[run.id]):
+            by_tenant.setdefault(run.tenant, []).append(run)
+        for runs in by_tenant.values():
+            self._looks += 1
+            turn = runs[:LINES_AT_ONCE]
+            self._looked |= dict.fromkeys((run.id for run in turn), self._looks)
+            lines, now = await self.read(partial(self._lines, turn))
+            for run_id, line in lines.items():
+                for follower in self._followers.get(run_id, ()):
+                    follower.place(line, now)
+
+    def _lines(self, runs: Sequence[Run]) -> tuple[dict[str, LineView], int]:
+        return lines_of(self._deps, runs), self._deps.store.now()

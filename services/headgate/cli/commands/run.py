@@ -12,7 +12,7 @@ from headgate.cli.grammar import Group
 from headgate.cli.session import current, tenant_option
 from headgate.cli.words import run_facts, standing
 
-LOG, QUEUED = "run.log", "run.queued"
+LOG, QUEUED, PLACE = "run.log", "run.queued", "run.line"
 RUN = "run_4mz0c9v1x7a2b3d5e6f8"
 
 
@@ -110,7 +110,7 @@ def _json_line(event: Event) -> None:
 
 
 class _Lines:
-    """A line for people for each event but the run's output."""
+    """A line for people for each event but the run's output and places in line, which a terminal shows as they change."""
 
     def __init__(self, client: Client, run_id: str) -> None:
         self._client = client
@@ -118,7 +118,7 @@ class _Lines:
 
     def __call__(self, event: Event) -> None:
         """Print it."""
-        if event.type != LOG:
+        if event.type not in (LOG, PLACE):
             output.say(f"{str(event.data.get('at', ''))[11:19]}  {self._words(event)}")
 
     def _words(self, event: Event) -> str:
