@@ -3,6 +3,7 @@ message; a worker learns of a cancel by its next heartbeat."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ import pytest
 from headgate.core.errors import StaleFence
 from headgate.core.run import Run
 from headgate.flow import cancel, fleet, pause, work
+from headgate.flow.deps import Deps
+from headgate.flow.dispatch import Dispatcher
 from headgate.flow.pause import Pause
 from headgate.handlers.interface import Done
 from tests.hazards.test_h01_redelivery import claims_whatever_comes
-from tests.support.scenes import ends
+from tests.support.scenes import another_process, ends, mortal_world, violations
 from tests.support.world import World
 
 DONE = work.Ending(outcome=Done({}))
@@ -83,6 +86,31 @@ def test_a_finish_before_the_cancel_stands(world: World):
     work.finish(world.deps, world.dispatcher, run, DONE)
     assert cancelled(world, run).state == "completed"
     assert (world.state(run), ends(world, run)) == ("completed", 1)
+
+
+@pytest.mark.parametrize("first", ["cancel", "finish"])
+def test_of_a_cancel_and_a_finish_at_once_the_first_commit_stands(tmp_path: Path, first: str):
+    """Each was decided before the other committed."""
+    world, store = mortal_world(tmp_path)
+    run, other = world.claim(world.accepted()), another_process(world)
+
+    def finish(deps: Deps, dispatcher: Dispatcher) -> None:
+        work.finish(deps, dispatcher, run, DONE)
+
+    def cancel_it(deps: Deps, dispatcher: Dispatcher) -> None:
+        cancel.cancel(deps, dispatcher, world.caller(), "acme", run.id)
+
+    winner, loser = (cancel_it, finish) if first == "cancel" else (finish, cancel_it)
+
+    def meanwhile(writes: object) -> None:
+        store.before_commit = lambda writes: None
+        winner(other.deps, other.dispatcher)
+
+    store.before_commit = meanwhile
+    loser(world.deps, world.dispatcher)
+    assert world.state(run) == ("cancelled" if first == "cancel" else "completed")
+    assert (ends(world, run), world.tenant().holders) == (1, {})
+    assert violations(world) == []
 
 
 def test_control_without_the_fence_a_cancelled_run_is_overtaken_by_its_worker(

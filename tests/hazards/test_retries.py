@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from headgate.core.run import Run
 from headgate.flow import pause, sweep, work
 from headgate.flow.pause import Pause
 from headgate.handlers.interface import Failed
-from tests.support.scenes import execute_all, round_of
+from tests.support.scenes import execute_all, round_of, violations
 from tests.support.world import World
 
 RETRYABLE = Failed(code="HANDLER_ERROR", message="the network", retryable=True)
@@ -41,8 +42,10 @@ def waits_of(world: World, runs: int) -> list[int]:
 
 
 @pytest.fixture
-def wide(tmp_path: Path) -> World:
-    return World(tmp_path, tenants={"acme": "enterprise"})
+def wide(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path, tenants={"acme": "enterprise"})
+    yield made
+    assert violations(made) == []
 
 
 def test_runs_that_fail_together_come_back_apart(wide: World):
