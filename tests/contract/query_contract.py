@@ -11,8 +11,9 @@ from headgate.core.lane import Lane
 from headgate.core.run import RunState
 from headgate.core.tenant import Tenant
 from headgate.core.wide import Shard
+from headgate.store.documents import AuditRecord
 from headgate.store.port import Backend, Key, Put, Query, Where
-from tests.contract.samples import T, create, ids, lane, run, shard, tenant
+from tests.contract.samples import T, audit, create, ids, lane, run, shard, tenant
 
 RUNS = [
     run("run_a", priority=1),
@@ -20,6 +21,13 @@ RUNS = [
     run("run_c", priority=3, repo="acme/web", not_before=100),
     run("run_d", priority=4, state=RunState.CANCELLED, finished_at=7),
     run("run_e", priority=5, tenant="other", user="ключ", key=2**61 + 1),
+]
+
+AUDIT = [
+    audit("aud_a", at=1),
+    audit("aud_b", at=2, actor="sweep"),
+    audit("aud_c", at=3, tenant=None, subject="system"),
+    audit("aud_d", at=3, action="limit.reset"),
 ]
 
 LANES = [
@@ -108,6 +116,25 @@ class QueryContract:
             after = (*(last[name.lstrip("-")] for name in order), page[-1].key.id)
         assert seen == everything
         assert len(seen) == len(LANES)
+
+    @pytest.mark.parametrize(
+        ("conditions", "expected"),
+        [
+            ([], "dcba"),
+            ([("tenant", "==", "acme")], "dba"),
+            ([("tenant", "==", "acme"), ("at", ">=", 2)], "db"),
+            ([("actor", "==", "op"), ("action", "==", "limit.set"), ("at", ">=", 1)], "ca"),
+            ([("actor", "==", "op"), ("subject", "==", "tenant:acme"), ("tenant", "==", "acme")], "da"),
+        ],
+    )
+    def test_the_audit_log_newest_first_page_by_page(self, backend: Backend, conditions: Any, expected: str):
+        backend.commit([create(raw, AuditRecord) for raw in AUDIT], T)
+        where, seen = tuple(Where(*one) for one in conditions), []
+        after: tuple[Any, ...] | None = None
+        while page := backend.query(Query("audit", where, ("-at",), limit=2, after=after), T).found:
+            seen += [one.key.id.removeprefix("aud_") for one in page]
+            after = ((page[-1].raw or {})["at"], page[-1].key.id)
+        assert "".join(seen) == expected
 
     def test_a_count_looks_at_the_conditions_only(self, backend: Backend):
         backend.commit([create(raw, Lane) for raw in LANES], T)

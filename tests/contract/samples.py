@@ -9,7 +9,7 @@ from headgate.core.lane import Lane, LaneState
 from headgate.core.run import Run, RunState
 from headgate.core.tenant import Tenant
 from headgate.core.wide import Shard
-from headgate.store.documents import COLLECTIONS, IdempotencyRecord, Marker, to_raw
+from headgate.store.documents import COLLECTIONS, AuditRecord, IdempotencyRecord, Marker, to_raw
 from headgate.store.port import Backend, Found, Key, Put, Query, Raw, Version
 
 T = 10.0
@@ -42,6 +42,12 @@ def idem(id: str = "idem_1", **fields: Any) -> Raw:
     """A used key."""
     base = {"tenant": "acme", "body_hash": "h", "run_id": "run_1", "receipt_id": "r", "status": 201, "expire_at": 1}
     return _stored(IdempotencyRecord(**{"id": id, **base, **fields}))
+
+
+def audit(id: str = "aud_1", **fields: Any) -> Raw:
+    """A record of the audit log."""
+    base = {"at": 1, "actor": "op", "action": "limit.set", "subject": "tenant:acme", "tenant": "acme"}
+    return _stored(AuditRecord(**{"id": id, **base, **fields}))
 
 
 def marker(id: str = "schema", extra: Any = None) -> Raw:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headgate.api import limit_models
+from headgate.api import limit_models, models
 from headgate.api.operation import PAGE, TENANT, TEXT_SCHEMA, Operation, Schema, gives
 
 _RECORD: dict[str, Schema] = {
@@ -27,7 +27,10 @@ LIMITS: tuple[Operation, ...] = (
         name="setLimit",
         summary="Set a limit at run time, or take it back (operators). No run is ended by it",
         body=limit_models.LimitRequest,
-        answers={200: gives(limit_models.LimitsAnswer, _ONE)},
+        answers={
+            200: gives(limit_models.LimitsAnswer, _ONE),
+            404: gives(models.ErrorAnswer, "there is no such tenant"),
+        },
     ),
     Operation(
         method="POST",

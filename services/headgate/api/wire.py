@@ -11,7 +11,7 @@ from headgate.api import models
 from headgate.core.policy import Policy, RunLimits
 from headgate.core.run import Run
 from headgate.core.scopes import TENANT
-from headgate.core.tenant import Gate, Tenant
+from headgate.core.tenant import Gate, Tenant, limit
 from headgate.flow.overview import HeldScope, LineView
 from headgate.flow.receipts import status_of
 from headgate.web.moments import rfc3339 as moment
@@ -97,13 +97,13 @@ def _pause(gate: Gate) -> models.PauseAnswer:
 def _tenant_limits(tenant: Tenant, policy: Policy) -> models.TenantLimitsAnswer:
     plan = policy.plan(tenant.plan)
     return models.TenantLimitsAnswer(
-        concurrent=tenant.cap,
+        concurrent=limit(tenant, TENANT) or 0,
         user=tenant.defaults.get("user"),
         repo=tenant.defaults.get("repo"),
         org=tenant.defaults.get("org"),
         monthly_runs=None if tenant.quota_exempt else plan.monthly_runs,
         priority_ceiling=plan.priority_ceiling,
-        overrides={**tenant.base, **tenant.limits},
+        overrides={scope: cap for scope, cap in {**tenant.base, **tenant.limits}.items() if scope != TENANT},
         run=_run_limits(plan.run_limits),
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from headgate.core.policy import PRESSURE_RULES
+from headgate.core.repositories import MOST as MOST_REPOSITORIES
 from headgate.policy_file.values import Value, above_zero, choice, cores, flag, or_none, seconds, share, size, whole
 
 Path: TypeAlias = tuple[str, ...]
@@ -51,7 +52,11 @@ def _run_limits(prefix: str, whose: str) -> tuple[tuple[str, Value, str], ...]:
 _ROWS: tuple[tuple[str, Value, str], ...] = (
     ("plans.{plan}.concurrent", _COUNT, "runs of a tenant in flight at once"),
     ("plans.{plan}.monthlyRuns", _CAP, "runs a month"),
-    ("plans.{plan}.repositories", _CAP, "distinct repositories of live runs and the last 30 days"),
+    (
+        "plans.{plan}.repositories",
+        or_none(whole(0, MOST_REPOSITORIES)),
+        "distinct repositories of live runs and the last 30 days",
+    ),
     ("plans.{plan}.members", _CAP, "members of a tenant"),
     ("plans.{plan}.priorityCeiling", _LEVEL, "the highest priority a run may ask for"),
     ("plans.{plan}.defaultPriority", _LEVEL, "the priority of a run that asks for none"),
