@@ -124,7 +124,7 @@ def forecast(
         return None
     seconds = sorted(_prolonged(known))
     kinds = {run.kind, *(lane.kind for lane in ahead if lane.count), *(holder.kind for holder in holders)}
-    basis = "history" if all(durations(kind).basis == "history" for kind in kinds) else "default"
+    basis = "history" if all(durations(kind).basis == "history" for kind in sorted(kinds)) else "default"
     return Estimate(p50=_rounded(median(seconds)), p90=_rounded(seconds[_NINTH]), basis=basis)
 
 
