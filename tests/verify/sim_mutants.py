@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from headgate.core import admission, tenant, wide
+from headgate.core.lane import Lane
+from headgate.core.line import lane_after
 from headgate.core.run import Run, ShardsHeld
 from headgate.flow import dispatch, fleet, submit, sweep, work
 from headgate.flow.dispatch import Stepped
@@ -103,6 +105,13 @@ def _folds_share_what_a_dispatch_found(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(committer, "Tx", view)
 
 
+def _whoever_parks_a_lane_wakes_nobody(patch: pytest.MonkeyPatch) -> None:
+    def set_lane(self: Ledger, lane: Lane, head: int | None) -> Lane:
+        return self._move(lane, lane_after(self.tenant, lane, head))
+
+    patch.setattr(Ledger, "set_lane", set_lane)
+
+
 OWN: dict[str, Mutate] = {
     "nobody is woken": _set(Ledger, "_wake", lambda self: None),
     "a late result counts": _set(work, "_current", _fenceless),
@@ -114,6 +123,7 @@ OWN: dict[str, Mutate] = {
     "a delayed run never joins its lane": _set(sweep, "_due", lambda deps, run: None),
     "the tenant is not the lock": _set(Ledger, "close", lambda self: None),
     "a fold shares what a dispatch found before": _folds_share_what_a_dispatch_found,
+    "a newcomer that parks a lane wakes nobody": _whoever_parks_a_lane_wakes_nobody,
     "what is masked is put back in the same commit": _set(transaction.Tx, "_refuse_masked", lambda self, key: None),
     "a concurrencyKey is not looked at": _set(submit._Attempt, "_make_way", lambda self, ledger, request: ()),
     "a draining system accepts": _set(admission, "_mode", lambda request, view, policy: None),

@@ -158,7 +158,10 @@ class Ledger:
 
     def set_lane(self, lane: Lane, head: int | None) -> Lane:
         """The lane with a new head, and the tenant's counts with it."""
-        return self._move(lane, lane_after(self.tenant, lane, head))
+        after = lane_after(self.tenant, lane, head)
+        if lane.state is LaneState.READY and after.state is not LaneState.READY:
+            self.touched += lane.scopes  # it was the one awake over them: somebody else must be
+        return self._move(lane, after)
 
     def first_of(self, lane: str, count: int) -> list[Run]:
         """The first runs of a lane, in order."""

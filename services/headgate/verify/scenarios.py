@@ -1,6 +1,7 @@
-"""Seventeen tiny scenarios: few enough operations to try every order in which their steps can happen.
+"""Tiny scenarios: few enough operations to try every order in which their steps can happen.
 
-Those of the model in which the line's three rules were found, by the names they have there.
+The first seventeen are those of the model in which the line's three rules were found, by the names they have there; the
+others are what the simulator has found since.
 """
 
 from __future__ import annotations
@@ -83,6 +84,19 @@ SCENARIOS: dict[str, Mix] = {
     "fold": Mix(
         tenants={A: 2}, limits={A: {RX: 1}}, kinds={ONE: 2}, system=2, first=(submit(A, 1, repo=X),),
         ops=(together(submit(A, 2, repo=X), submit(A, 3, repo=X)), together(submit(A, 4), submit(A, 5, repo=X))),
+    ),
+    "fold-pause-dispatch": Mix(
+        tenants={A: 2}, kinds={ONE: 1}, system=1, first=(submit(A, 1),),
+        ops=(together(submit(A, 2), submit(A, 3), pause(A)),),
+    ),
+    "fold-caps": Mix(
+        tenants={A: 2}, kinds={ONE: 2}, system=2, ops=(together(*(cap("system", n) for n in (1, 2, 1))), submit(A, 1)),
+    ),
+    "newcomer-parks": Mix(
+        tenants={A: 3}, limits={A: {RX: 1}}, kinds={ONE: 3}, system=3,
+        first=(submit(A, 1, ONE, NOA, X), limit(A, "tenant", 1), pause(A, UM), submit(A, 2, ONE, MIA, X),
+               submit(A, 3, ONE, MIA, Y), resume(A, UM)),
+        ops=(submit(A, 4, ONE, MIA, X),),
     ),
 }  # fmt: skip
 """Name → scenario; `first` has happened when its operations begin, each in a process of its own."""
