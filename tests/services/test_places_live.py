@@ -77,10 +77,12 @@ def test_many_listeners_cost_one_look_a_second(server: Server, stage: Stage, mon
         told: set[str] = set()
 
         def listen(run_id: str) -> None:
-            with server.client(server_key(server)) as mine:
-                with server.events(mine, run_id, with_places=True, tenant="small") as events:
-                    if any(event.type == "run.line" for event in events):
-                        told.add(run_id)
+            with (
+                server.client(server_key(server)) as mine,
+                server.events(mine, run_id, with_places=True, tenant="small") as events,
+            ):
+                if any(event.type == "run.line" for event in events):
+                    told.add(run_id)
 
         listeners = [threading.Thread(target=listen, args=(run_id,)) for run_id in runs * 2]
         for listener in listeners:

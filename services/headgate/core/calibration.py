@@ -29,6 +29,14 @@ def waited(run: Run) -> float | None:
     return None if start is None else (start - run.forecast.at) / 1000
 
 
+def miss(run: Run) -> float | None:
+    """How long a run waited over the p90 that it would have been told without any stretch; None if it did not wait."""
+    seconds = waited(run)
+    if run.forecast is None or seconds is None:
+        return None
+    return seconds / max(1.0, run.forecast.p90 / run.forecast.stretch)
+
+
 def calibration(runs: Iterable[Run]) -> Calibration:
     """How well the estimates of these runs held; those that were never told one, or never started, do not count."""
     told = [(run.forecast, seconds) for run in runs if run.forecast and (seconds := waited(run)) is not None]

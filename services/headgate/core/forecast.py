@@ -20,6 +20,8 @@ POINTS = 33
 """Quantiles that a sketch keeps: its size does not grow with the history."""
 ENOUGH = 8
 """Finished runs of a kind before its history is believed."""
+UNPROVED = 1.5
+"""How much wider p90 is made while nobody knows yet how well it holds."""
 SAMPLES = 32
 MOST_STARTS = 32
 """Starts that a sample simulates one by one."""
@@ -28,10 +30,11 @@ MOST_STARTS = 32
 @dataclass(frozen=True, slots=True)
 class Sketch:
     """How long runs of a kind hold their slots, in seconds: evenly spaced quantiles, and where they come from
-    (`history`, or `default` when there is too little of it)."""
+    (`history`, or `default` when there is too little of it). `stretch` widens p90 by what it was too short of late."""
 
     quantiles: tuple[float, ...]
     basis: str = "history"
+    stretch: float = 1.0
 
     def at(self, share: float) -> float:
         """The duration that this share (0-1) of the runs stays below."""
@@ -52,13 +55,25 @@ class Sketch:
         return max(0.0, self.at(below + share * (1.0 - below)) - age)
 
 
-def sketch(durations: Iterable[float], expected: float) -> Sketch:
-    """The sketch of what runs took, or around `expected` seconds when they are too few."""
+def sketch(durations: Iterable[float], expected: float, misses: Sequence[float] = ()) -> Sketch:
+    """The sketch of what runs took, or around `expected` seconds when they are too few; for `misses` see `stretch`."""
     known = sorted(durations)
     if len(known) < ENOUGH:
-        return Sketch(tuple(expected * (0.25 + 1.5 * i / (POINTS - 1)) for i in range(POINTS)), "default")
+        return Sketch(
+            tuple(expected * (0.25 + 1.5 * i / (POINTS - 1)) for i in range(POINTS)), "default", stretch(misses)
+        )
     step = (len(known) - 1) / (POINTS - 1)
-    return Sketch(tuple(known[round(i * step)] for i in range(POINTS)))
+    return Sketch(tuple(known[round(i * step)] for i in range(POINTS)), stretch=stretch(misses))
+
+
+def stretch(misses: Sequence[float]) -> float:
+    """By how much p90 must be widened so that nine of ten hold: `misses` are the waits of late over the p90 that the
+    simulation alone gave. What it cannot see (who comes later and goes first, retries, pauses) is in there. Never
+    narrower, never more than four times."""
+    known = sorted(misses)
+    if len(known) < ENOUGH:
+        return UNPROVED
+    return min(4.0, max(1.0, known[min(len(known) - 1, len(known) * 9 // 10)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +117,13 @@ class Slots:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Seconds until the start: as likely as not, and nearly surely. `basis` is that of the durations behind it."""
+    """Seconds until the start: as likely as not, and nearly surely. `basis` is that of the durations behind it, `stretch`
+    how much of p90 is experience with earlier estimates."""
 
     p50: float
     p90: float
     basis: str = "history"
+    stretch: float = 1.0
 
 
 Durations = Callable[[str], Sketch]
@@ -125,7 +142,10 @@ def forecast(
     seconds = sorted(_prolonged(known))
     kinds = {run.kind, *(lane.kind for lane in ahead if lane.count), *(holder.kind for holder in holders)}
     basis = "history" if all(durations(kind).basis == "history" for kind in sorted(kinds)) else "default"
-    return Estimate(p50=_rounded(median(seconds)), p90=_rounded(seconds[_NINTH]), basis=basis)
+    wider = durations(run.kind).stretch
+    return Estimate(
+        p50=_rounded(median(seconds)), p90=_rounded(seconds[_NINTH] * wider), basis=basis, stretch=round(wider, 3)
+    )
 
 
 _NINTH = -(-SAMPLES * 9 // 10)
@@ -219,7 +239,7 @@ class _Sample:
                 self._start(tenant, lane)
                 starts += 1
             if starts >= MOST_STARTS and self._now > 0:
-                return self._now, (self._scene.total + 1) / (sum(self._started) + 1)
+                return self._now, (self._scene.total + 1) / max(1, sum(self._started))
             if not self._ends:
                 return None
             self._now, tenant, places = heapq.heappop(self._ends)

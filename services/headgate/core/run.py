@@ -79,6 +79,8 @@ class Forecast:
     p50: float
     p90: float
     at: int
+    stretch: float = 1.0
+    """How much of p90 was experience with earlier estimates (`core.forecast.stretch`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

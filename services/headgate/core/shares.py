@@ -59,7 +59,8 @@ def spans(run: Run, now: int) -> tuple[list[Span], list[Span]]:
     for event, end in zip(marks, ends, strict=True):
         span = Span(event.at, end, run.scopes)
         if event.type in HOLDING:
-            held.append(span)
+            whole = bool(held) and held[-1].end == span.start  # pending and running are one holding
+            held = [*held[:-1], held[-1]._replace(end=end)] if whole else [*held, span]
         elif event.type == "run.due" or (event.type == "run.queued" and not _delayed(run, event.data, event.at)):
             waited.append(span)
     return held, waited

@@ -59,7 +59,7 @@ def told(deps: Deps, tenant: Tenant, run: Run, now: int, uses: Uses) -> Forecast
         TOLD_SECONDS,
         lambda _: estimate(deps, tenant, run, _line(deps, tenant, run), now, uses),
     )
-    return None if found is None else Forecast(p50=found.p50, p90=found.p90, at=now)
+    return None if found is None else Forecast(p50=found.p50, p90=found.p90, at=now, stretch=found.stretch)
 
 
 def come_back(deps: Deps, tenant: Tenant, refusal: Refuse, kind: str, now: int) -> Mapping[str, Sequence[float]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from headgate.core.calibration import miss
 from headgate.core.forecast import Sketch, sketch
 from headgate.core.run import Run
 from headgate.core.shares import spans
@@ -15,11 +17,19 @@ LATEST = 100
 FRESH_SECONDS = 30.0
 
 
+class _Ended(NamedTuple):
+    """When a run ended (ms), how long (s) it held its slots, if it ever did, and how its estimate held, if it had one."""
+
+    at: int
+    seconds: float | None
+    miss: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The latest finished runs of a kind: id → (when it ended, how long it held its slots; None = it never did)."""
+    """The latest finished runs of a kind, by id."""
 
-    runs: dict[str, tuple[int, float | None]]
+    runs: dict[str, _Ended]
     sketch: Sketch
 
 
@@ -31,13 +41,14 @@ def durations(deps: Deps, kind: str) -> Sketch:
 
 def _looked(deps: Deps, kind: str, seen: _Seen | None) -> _Seen:
     known = dict(seen.runs) if seen else {}
-    since = max((at for at, _ in known.values()), default=1)
+    since = max((run.at for run in known.values()), default=1)
     conditions = (("kind", "==", kind), ("finished_at", ">=", since))
     for run in deps.store.query(Run, where(Run, *conditions, order=("-finished_at",), limit=LATEST)):
-        known[run.id] = (run.finished_at or 0, _held_seconds(run))
-    latest = dict(sorted(known.items(), key=lambda entry: entry[1][0])[-LATEST:])
-    lasted = (seconds for _, seconds in latest.values() if seconds is not None)
-    return _Seen(latest, sketch(lasted, deps.policy.execution.expected_seconds))
+        known[run.id] = _Ended(run.finished_at or 0, _held_seconds(run), miss(run))
+    latest = dict(sorted(known.items(), key=lambda entry: entry[1].at)[-LATEST:])
+    lasted = [run.seconds for run in latest.values() if run.seconds is not None]
+    misses = [run.miss for run in latest.values() if run.miss is not None]
+    return _Seen(latest, sketch(lasted, deps.policy.execution.expected_seconds, misses))
 
 
 def _held_seconds(run: Run) -> float | None:
