@@ -17,6 +17,8 @@ from headgate.core.errors import Code
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 STREAM_TIMEOUT = httpx.Timeout(30.0, connect=5.0, read=60.0)
 """A stream that says nothing, not even a comment, for a minute may be a dead connection: it is taken up again."""
+LONG = httpx.Timeout(600.0, connect=5.0)
+"""For questions that a server works on."""
 TRIES = 3
 """How often a call that may be repeated is sent when its answer gets lost."""
 PAGE = 200
@@ -89,6 +91,10 @@ class Client:
     def post(self, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Any:
         """The answer of a POST as JSON. It is sent again when the answer gets lost: only for what may be said twice."""
         return self._json(self._repeated("POST", path, json=body, headers=headers))
+
+    def ask(self, path: str, body: object) -> Any:
+        """The answer of a POST that changes nothing and may take minutes, as JSON."""
+        return self._json(self._repeated("POST", path, json=body, timeout=LONG))
 
     def put(self, path: str, body: object) -> Any:
         """The answer of a PUT as JSON; it may be said twice."""

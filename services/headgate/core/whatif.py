@@ -7,7 +7,7 @@ what decides about limits and nothing else: LEFT_OUT says what that is not.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import NamedTuple
@@ -94,14 +94,15 @@ def replay(demands: Sequence[Demand], ground: Ground, begin: int, end: int) -> l
 
 @dataclass
 class _Waiting:
-    """One tenant's line: the runs that need the same scopes share a heap."""
+    """One tenant's line: by kind, the runs that need the same scopes share a heap."""
 
-    lanes: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    lanes: dict[str, dict[str, list[tuple[int, int]]]] = field(default_factory=lambda: defaultdict(dict))
     seq: int = 0
 
 
 class _Fleet:
-    """The state of a replay."""
+    """The state of a replay. After every step nobody waits who could start: so a release can help only those who need
+    what it gave back, and no one else is looked at."""
 
     def __init__(self, demands: Sequence[Demand], ground: Ground) -> None:
         self.demands = demands
@@ -110,6 +111,7 @@ class _Fleet:
         self.fates: dict[int, Fate] = {}
         self._tenants = dict(ground.tenants)
         self._used: Counter[str] = Counter()
+        self._held: Counter[tuple[str, str]] = Counter()
         self._lines: dict[str, _Waiting] = defaultdict(_Waiting)
         self._in_line: set[int] = set()
         self._users: Counter[tuple[str, str | None]] = Counter()
@@ -138,7 +140,7 @@ class _Fleet:
         expected = self.ground.policy.execution.expected_seconds
         holder = Holder(since=now, expected=expected, kind=run.kind, scopes=run.scopes)
         self._tenants[run.tenant] = tenants.take(tenant, run.id, holder)
-        self._used.update((SYSTEM, kind_scope(run.kind)))
+        self._count(run, 1)
         self._clock = max(self._clock, tenant.served)
         self._look_at(run.tenant)
         waited = max(0, now - demand.due)
@@ -148,10 +150,11 @@ class _Fleet:
     def finish(self, number: int, now: int) -> None:
         """It gives its slots back; who is next starts."""
         run = self.demands[number].run
+        everybody, its_kind = not self._room(SYSTEM), not self._room(kind_scope(run.kind))
         self._tenants[run.tenant] = tenants.give(self._tenants[run.tenant], run.id, now)
-        self._used.subtract((SYSTEM, kind_scope(run.kind)))
+        self._count(run, -1)
         self._look_at(run.tenant)
-        self._dispatch(now)
+        self._dispatch(now, run, None if everybody else {run.kind} if its_kind else set())
 
     def leave(self, number: int, now: int) -> None:
         """It was cancelled, or its start deadline passed, while it waited."""
@@ -163,7 +166,7 @@ class _Fleet:
         """A delayed run's moment."""
         if number in self._in_line:
             self._join_lane(number)
-            self._dispatch(now)
+            self._dispatch(now, self.demands[number].run, set())
 
     # --- the line
 
@@ -185,13 +188,13 @@ class _Fleet:
         line = self._lines[run.tenant]
         line.seq += 1
         key = line_key(run.priority, demand.at, demand.due, line.seq, self.ground.policy.ageing_seconds)
-        heappush(line.lanes.setdefault(run.lane, []), (key, number))
+        heappush(line.lanes[run.kind].setdefault(run.lane, []), (key, number))
         self._look_at(run.tenant)
 
     def _look_at(self, tenant_id: str) -> None:
         """A tenant that begins to offer starts at the fleet's virtual time, as in Ledger.close."""
         tenant = self._tenants[tenant_id]
-        offers = not tenants.full(tenant, TENANT) and self._next_of(tenant_id, inside=True) is not None
+        offers = not tenants.full(tenant, TENANT) and any(self._heads(tenant_id, None))
         if offers and not tenant.offers:
             tenant = tenants.lifted(tenant, self._clock)
         self._tenants[tenant_id] = replace(tenant, offers=("any",) if offers else ())
@@ -203,33 +206,55 @@ class _Fleet:
         self._users[run.tenant, run.user] -= 1
         self._in_line.discard(number)
 
-    def _dispatch(self, now: int) -> None:
-        """Whoever can start does: the tenant with the least turn first, within it the first of its line."""
+    def _dispatch(self, now: int, freed: Run, kinds: set[str] | None) -> None:
+        """Whoever can start now does, the tenant with the least turn first, within it the first of its line.
+
+        Looked at are the tenant of `freed`, and of the others the lanes of `kinds` (None = all).
+        """
         while self._in_line and self._room(SYSTEM):
-            number = next((n for t in self._by_turn() if (n := self._next_of(t)) is not None), None)
+            concerned = [freed.tenant] if kinds is not None and not kinds else list(self._lines)
+            found = (self._next_of(t, None if t == freed.tenant else kinds) for t in self._by_turn(concerned))
+            number = next((number for number in found if number is not None), None)
             if number is None:
                 return
             self._out_of_line(number)
             self.start(number, now)
 
-    def _by_turn(self) -> list[str]:
-        open_ones = [t for t in self._lines if self._tenants[t].waiting and not tenants.full(self._tenants[t], TENANT)]
-        return sorted(open_ones, key=lambda t: (tenants.refreshed(self._tenants[t]).turn, t))
+    def _by_turn(self, concerned: list[str]) -> list[str]:
+        waiting = [t for t in concerned if self._tenants[t].waiting and not tenants.full(self._tenants[t], TENANT)]
+        return sorted(waiting, key=lambda t: (self._turn(self._tenants[t]), t))
 
-    def _next_of(self, tenant_id: str, inside: bool = False) -> int | None:
-        tenant, lanes = self._tenants[tenant_id], self._lines[tenant_id].lanes
-        heads: list[tuple[int, int]] = []
-        for lane, heap in list(lanes.items()):
-            while heap and heap[0][1] not in self._in_line:
-                heappop(heap)
-            if not heap:
-                del lanes[lane]
-            elif self._startable(tenant, self.demands[heap[0][1]].run, inside):
-                heads.append(heap[0])
-        return min(heads)[1] if heads else None
+    def _turn(self, tenant: Tenant) -> float:
+        """As `core.tenant.refreshed` has it."""
+        expected = self.ground.policy.execution.expected_seconds
+        return tenant.served + len(tenant.holders) * expected / tenant.weight
 
-    def _startable(self, tenant: Tenant, run: Run, inside: bool) -> bool:
-        return (inside or self._room(kind_scope(run.kind))) and tenants.blocked(tenant, run.scopes) is None
+    def _next_of(self, tenant_id: str, kinds: set[str] | None) -> int | None:
+        lanes = self._lines[tenant_id].lanes
+        open_kinds = {kind for kind in lanes if kinds is None or kind in kinds if self._room(kind_scope(kind))}
+        return min(self._heads(tenant_id, open_kinds), default=(0, None))[1]
+
+    def _heads(self, tenant_id: str, kinds: set[str] | None) -> Iterator[tuple[int, int]]:
+        """The first of each lane of `kinds` (None = all) that nothing inside the tenant keeps from starting."""
+        tenant, by_kind = self._tenants[tenant_id], self._lines[tenant_id].lanes
+        for kind in by_kind if kinds is None else kinds:
+            for lane, heap in list(by_kind[kind].items()):
+                while heap and heap[0][1] not in self._in_line:
+                    heappop(heap)
+                if not heap:
+                    del by_kind[kind][lane]
+                elif not any(self._full(tenant, scope) for scope in self.demands[heap[0][1]].run.scopes):
+                    yield heap[0]
+
+    def _full(self, tenant: Tenant, scope: str) -> bool:
+        cap = tenants.limit(tenant, scope)
+        return cap is not None and self._held[tenant.id, scope] >= cap
+
+    def _count(self, run: Run, step: int) -> None:
+        for wide in (SYSTEM, kind_scope(run.kind)):
+            self._used[wide] += step
+        for scope in run.scopes:
+            self._held[run.tenant, scope] += step
 
     # --- what a decision sees
 

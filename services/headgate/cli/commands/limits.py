@@ -100,7 +100,7 @@ def what_if(file: Path, since: str, tenant: str | None) -> None:
     session = current()
     body = {**_proposal(file), "since": since}
     with session.client(as_operator=True) as client:
-        found = client.post(f"{ADMIN}/what-if", body | ({"tenant": tenant} if tenant else {}))
+        found = client.ask(f"{ADMIN}/what-if", body | ({"tenant": tenant} if tenant else {}))
     if session.as_json:
         output.document(found)
         return
