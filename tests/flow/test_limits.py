@@ -19,6 +19,7 @@ from headgate.flow.limits import Change, LimitView
 from headgate.flow.submit import Accepted
 from headgate.flow.sweep import sweep
 from headgate.store.documents import AuditRecord, where
+from headgate.store.port import Backend
 from headgate.store.sqlite import open_sqlite
 from tests.support.world import Clock, World
 
@@ -373,5 +374,5 @@ def test_changes_of_a_limit_race_with_submits(tmp_path: Path) -> None:
     assert len(kept) == 2 * len(caps)
 
 
-def _file(folder: Path, clock: Clock) -> object:
+def _file(folder: Path, clock: Clock) -> Backend:
     return open_sqlite(folder / "race.db", sync="off")

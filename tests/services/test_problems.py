@@ -110,6 +110,18 @@ def test_errors(error: errors.HeadgateError, status: int, headers: dict) -> None
     }
 
 
+def test_a_limit_that_is_not_a_run_s_answers_as_a_refusal() -> None:
+    rate = errors.LimitReached(Code.RATE_LIMITED, "No", "Because.", retry_after=3, receipt_id="rcpt_1")
+    problem = problems.of_error(rate, "req_1")
+    assert (problem.status, problem.headers) == (429, {"Retry-After": "3"})
+    assert list(problem.body) == ["error", "reason", "code", "retryAfter", *RECEIPT_AND_REQUEST]
+    members = errors.LimitReached(Code.PLAN_LIMIT_MEMBERS, "No", "Because.", current_usage=3, limit=3, plan="free")
+    problem = problems.of_error(members, "req_1")
+    assert (problem.status, problem.headers) == (403, {})
+    keys = ["error", "reason", "code", "retryAfter", "currentUsage", "limit", "plan", "requestId"]
+    assert list(problem.body) == keys
+
+
 def test_what_is_no_callers_business_shows_nothing() -> None:
     problem = problems.of_error(errors.StaleFence("fence 3 of run_x"), "req_1")
 
