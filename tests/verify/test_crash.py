@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from headgate.core.errors import InvalidRequest
+from headgate.verify import crash
 from headgate.verify.crash import run_crash
 from headgate.verify.crash_plan import Points, draw
 from headgate.verify.crash_points import Points as CrashPoints
@@ -92,6 +93,15 @@ def test_without_a_number_every_point_is_drawn_once() -> None:
         "statements": {"of": 9, "covered": 9}, "named": {"of": 2, "covered": 2}, "recovery": {"of": 2, "covered": 2}
     }  # fmt: skip
     assert points.coverage(kills[:1])["statements"] == {"of": 9, "covered": 4}
+
+
+def test_without_a_number_it_ends_in_time_and_says_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crash, "MOST_SECONDS", 0.1)  # over when the points have been counted
+    monkeypatch.setattr(crash, "LANES", {"sqlite": 1})
+    report = run_crash(store="sqlite", seed=3)
+    assert (report.kills, report.ok) == (0, False)
+    assert report.left_out > 1000
+    assert report.coverage["statements"]["covered"] == 0
 
 
 def test_a_statement_is_fresh_after_anything_but_a_read() -> None:

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from random import Random
 from typing import IO, Any
 
 from headgate.core.errors import InvalidRequest
@@ -29,19 +30,23 @@ from headgate.verify.crash_scene import MUTANTS
 LANES = {"sqlite": 12, "firestore": 2}
 """Processes that kill side by side: most of a recovery is waiting for a lease; an emulator is slow for many."""
 DETAILS = 20
+MOST_SECONDS = 270.0
+"""How long kills are begun when their number was not asked for: the report says how far that went."""
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrashReport:
-    """What the kills came to. `missed`: kills whose point was not reached; `details`: the first findings, in words."""
+    """What the kills came to. `missed`: kills whose point was not reached; `left_out`: kills for which there was no time;
+    `details`: the first findings, in words."""
 
     store: str
     seed: int
     mutant: str | None
     kills: int
     missed: int
+    left_out: int
     by_point: Mapping[str, int]
     coverage: Mapping[str, Mapping[str, int]]
     lost: int
@@ -61,8 +66,8 @@ class CrashReport:
 
     def as_json(self) -> dict[str, object]:
         """The figures as one JSON object."""
-        figures = asdict(self)
-        return {"byPoint" if name == "by_point" else name: value for name, value in figures.items()} | {"ok": self.ok}
+        names = {"by_point": "byPoint", "left_out": "leftOut"}
+        return {names.get(name, name): value for name, value in asdict(self).items()} | {"ok": self.ok}
 
 
 def run_crash(
@@ -74,8 +79,8 @@ def run_crash(
     progress: Progress = lambda done, total: None,
     mutant: str | None = None,
 ) -> CrashReport:
-    """Make about `n` kills; None: one at each point. A `schedule` file that exists is replayed (its store and seed count);
-    else it is written.
+    """Make about `n` kills; None: one at each point, as far as `MOST_SECONDS` go. A `schedule` file that exists is replayed
+    (its store and seed count); else it is written.
 
     `store` is sqlite or firestore (an emulator: FIRESTORE_EMULATOR_HOST). `mutant` breaks the store on purpose
     (`no-transaction`): the report must not be ok. Raises InvalidRequest.
@@ -91,7 +96,8 @@ def run_crash(
         plan = plan or draw(points, store, seed, n, mutant)
         if schedule is not None:
             plan.save(schedule)
-        answers = list(_carry_out(lanes, plan, mutant, progress))
+        ends = began + MOST_SECONDS if n is None else None
+        answers = list(_carry_out(lanes, plan, mutant, progress, ends))
     return _report(plan, points, mutant, answers, time.monotonic() - began)
 
 
@@ -159,20 +165,28 @@ def _lanes(count: int) -> Iterator[queue.Queue[Lane]]:
 Answer = tuple[Kill, dict[str, Any]]
 
 
-def _carry_out(lanes: queue.Queue[Lane], plan: Schedule, mutant: str | None, progress: Progress) -> Iterator[Answer]:
-    def one(kill: Kill) -> Answer:
+def _carry_out(
+    lanes: queue.Queue[Lane], plan: Schedule, mutant: str | None, progress: Progress, ends: float | None
+) -> Iterator[Answer]:
+    """The answers to all kills; with an end, to those begun before it, which then are spread over all of them."""
+
+    def one(kill: Kill) -> Answer | None:
         lane = lanes.get()
         try:
+            if ends is not None and time.monotonic() >= ends:
+                return None
             return kill, lane.ask({"store": plan.store, "seed": plan.seed, "mutant": mutant, "kill": asdict(kill)})
         finally:
             lanes.put(lane)
 
+    kills = plan.kills if ends is None else Random(plan.seed).sample(plan.kills, len(plan.kills))
     threads = ThreadPoolExecutor(max_workers=lanes.qsize())
     try:
-        futures = [threads.submit(one, kill) for kill in plan.kills]
+        futures = [threads.submit(one, kill) for kill in kills]
         for done, future in enumerate(as_completed(futures), 1):
             progress(done, len(futures))
-            yield future.result()
+            if (answer := future.result()) is not None:
+                yield answer
     finally:
         threads.shutdown(cancel_futures=True)  # whoever stops reading waits for the kills under way, no more
 
@@ -193,6 +207,7 @@ def _report(
         mutant=mutant,
         kills=sum(by_point.values()),
         missed=len(answers) - len(made),
+        left_out=len(plan.kills) - len(answers),
         by_point=dict(by_point),
         coverage=points.coverage(made),
         lost=found["lost"],

@@ -100,7 +100,7 @@ def sim(seeds: int | None, seed_base: int, scenarios: int | None, file: Path | N
     examples=("headgate verify crash --n 100", "headgate verify crash --schedule kills.json",
               "headgate verify crash --mutant no-transaction")
 )  # fmt: skip
-@_size("crash", "About how many kills; without it one at each point")
+@_size("crash", "About how many kills; without it one at each point, as far as 270 s go")
 @_seed
 @_schedule("Kills")
 @click.option("--mutant", metavar="NAME", help="Break the store on purpose, to see it caught: no-transaction.")
