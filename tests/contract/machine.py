@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from headgate.core.errors import IdempotencyMismatch, StaleFence
 from headgate.core.leases import may_retry
-from headgate.core.policy import LineBounds, OnLimit, Policy
+from headgate.core.policy import LineBounds, OnLimit, Policy, PressurePolicy
 from headgate.core.run import TERMINAL, Run, RunState
 from headgate.core.scopes import TENANT
 from headgate.delivery.port import Message
@@ -26,7 +26,15 @@ from tests.support.mirror import Mirror
 from tests.support.picture import Picture
 from tests.support.world import Clock, World
 
-POLICY = Policy(system=4, user=1, repo=1, org=2, kinds={"git": 2}, line=LineBounds(total=14, per_tenant=9, per_user=4))
+POLICY = Policy(
+    system=4,
+    user=1,
+    repo=1,
+    org=2,
+    kinds={"git": 2},
+    line=LineBounds(total=14, per_tenant=9, per_user=4),
+    pressure=PressurePolicy(ramp_seconds=0),  # so that at rest nobody waits who could start
+)
 CAPS = {"system": 4, "kind:git": 2, "kind:command": None}
 PLANS = {"acme": "pro", "globex": "pro"}
 SCOPES = (TENANT, "user:ada", "repo:o/a", "org:o")
