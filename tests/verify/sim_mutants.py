@@ -16,9 +16,8 @@ from headgate.core.run import Run, ShardsHeld
 from headgate.flow import dispatch, fleet, submit, sweep, work
 from headgate.flow.dispatch import Stepped
 from headgate.flow.ledger import Ledger
-from headgate.store import committer, transaction
+from headgate.store import transaction
 from headgate.store.documents import where
-from headgate.store.port import Backend
 from headgate.store.transaction import Tx
 from tests.contract.mutants import a_pause_starts_nobody_else, parking_wakes_nobody, waking_forgets_the_kind
 
@@ -98,13 +97,6 @@ def _the_systems_slot_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "give", lambda self, run: give(self, replace(run, shards=ShardsHeld(kind=run.shards.kind))))
 
 
-def _folds_share_what_a_dispatch_found(patch: pytest.MonkeyPatch) -> None:
-    def view(backend: Backend, timeout: float, attempt: int, chance: float, shared: bool) -> Tx:
-        return Tx(backend, timeout, attempt, chance)
-
-    patch.setattr(committer, "Tx", view)
-
-
 def _whoever_parks_a_lane_wakes_nobody(patch: pytest.MonkeyPatch) -> None:
     def set_lane(self: Ledger, lane: Lane, head: int | None) -> Lane:
         return self._move(lane, lane_after(self.tenant, lane, head))
@@ -122,11 +114,9 @@ OWN: dict[str, Mutate] = {
     "nothing is published again": _set(sweep, "_republish", lambda deps, dispatcher, run: True),
     "a delayed run never joins its lane": _set(sweep, "_due", lambda deps, run: None),
     "the tenant is not the lock": _set(Ledger, "close", lambda self: None),
-    "a fold shares what a dispatch found before": _folds_share_what_a_dispatch_found,
     "a newcomer that parks a lane wakes nobody": _whoever_parks_a_lane_wakes_nobody,
     "what is masked is put back in the same commit": _set(transaction.Tx, "_refuse_masked", lambda self, key: None),
     "a concurrencyKey is not looked at": _set(submit._Attempt, "_make_way", lambda self, ledger, request: ()),
     "a draining system accepts": _set(admission, "_mode", lambda request, view, policy: None),
-    "start deadlines pass unseen": _set(sweep, "_expire", lambda deps, run: None),
     "a line without bounds": _set(admission, "_line_bounds", lambda request, view, policy: None),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -16,7 +17,7 @@ from headgate.verify.simulation import IN_MEMORY, simulate
 from tests.verify.sim_mutants import MODEL, OWN
 
 SEEDS = range(1, 151)
-SCHEDULES = 25
+SCHEDULES = 15
 
 
 def test_no_history_breaks_a_promise_and_every_goal_is_reached() -> None:
@@ -59,34 +60,45 @@ def test_the_search_of_a_scenario_ends() -> None:
     assert 20 < found.schedules < 500
 
 
-@pytest.mark.parametrize("mutant", [*MODEL, *OWN])
+BY_SCENARIO = {
+    "no dispatch after a revoke": "pause-frees-other",
+    "a settle that waits for a release": "settle-idle",
+    "nobody is woken": "park-release",
+    "the line is read before the tenant": "cancel-alone",
+    "a newcomer that parks a lane wakes nobody": "newcomer-parks",
+    "what is masked is put back in the same commit": "fold-caps",
+}
+"""Mutants, and the scenarios that were made for them."""
+RARE = {
+    "no dispatch after a revoke", "the line is read before the tenant", "a newcomer that parks a lane wakes nobody",
+    "what is masked is put back in the same commit",
+}  # fmt: skip
+"""Those that show in one of some hundred histories only."""
+
+
+@pytest.mark.parametrize("mutant", [name for name in (*MODEL, *OWN) if name not in RARE])
 def test_a_mutant_is_caught(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By some history; printed is by how many. A mutant may also make the flows themselves complain."""
     (MODEL | OWN)[mutant](monkeypatch)
     for number, seed in enumerate(SEEDS, start=1):
-        if _noticed(lambda seed=seed: simulate(seed).broken):  # type: ignore[misc]  # bound now
+        if _noticed(partial(_broken, seed)):
             print(f"\n{mutant}: caught after {number} histories")
             return
     pytest.fail(f"{mutant}: not caught in {len(SEEDS)} histories")
 
 
-CAUGHT_BY = {
-    "no wake on park": "park-release-2lanes",
-    "a wake without the kind": "kinds-on-one-repo",
-    "no dispatch after a revoke": "pause-frees-other",
-    "a settle that waits for a release": "settle-idle",
-    "nobody is woken": "park-release",
-}
-
-
-@pytest.mark.parametrize("mutant", CAUGHT_BY)
+@pytest.mark.parametrize("mutant", BY_SCENARIO)
 def test_a_scenario_catches_what_it_was_made_for(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the schedule that was found breaks the promise again."""
     (MODEL | OWN)[mutant](monkeypatch)
-    found = search(CAUGHT_BY[mutant], 400)
+    found = search(BY_SCENARIO[mutant], 400)
     assert found.broken is not None
     assert follow(found.scenario, found.choices, IN_MEMORY)[0] == found.broken
     print(f"\n{mutant}: caught after {found.schedules} schedules of {found.scenario}")
+
+
+def _broken(seed: int) -> str | None:
+    return simulate(seed).broken
 
 
 def _noticed(history: Callable[[], str | None]) -> bool:

@@ -85,12 +85,11 @@ SCENARIOS: dict[str, Mix] = {
         tenants={A: 2}, limits={A: {RX: 1}}, kinds={ONE: 2}, system=2, first=(submit(A, 1, repo=X),),
         ops=(together(submit(A, 2, repo=X), submit(A, 3, repo=X)), together(submit(A, 4), submit(A, 5, repo=X))),
     ),
-    "fold-pause-dispatch": Mix(
-        tenants={A: 2}, kinds={ONE: 1}, system=1, first=(submit(A, 1),),
-        ops=(together(submit(A, 2), submit(A, 3), pause(A)),),
-    ),
     "fold-caps": Mix(
         tenants={A: 2}, kinds={ONE: 2}, system=2, ops=(together(*(cap("system", n) for n in (1, 2, 1))), submit(A, 1)),
+    ),
+    "cancel-alone": Mix(
+        tenants={A: 1}, kinds={ONE: 1}, system=1, first=(submit(A, 1), submit(A, 2)), ops=(cancel(2), submit(A, 3)),
     ),
     "newcomer-parks": Mix(
         tenants={A: 3}, limits={A: {RX: 1}}, kinds={ONE: 3}, system=3,

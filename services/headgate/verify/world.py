@@ -89,10 +89,13 @@ class World:
     def to_the_end(self) -> None:
         """Every lease over, one sweep: what can start does, what was begun ends. All opened: every run ends."""
         self._audit("after the storm")
-        self.scheduler.now = max(self.scheduler.now, *self._moments()) + 1000
+        self.scheduler.now = swept = max(self.scheduler.now, *self._moments()) + 1000
         self.scheduler.spawn("sweep", self.calm, lambda: sweep.sweep(self.calm.deps, self.calm.dispatcher))
         self.settle()
         self.at_rest("after one sweep")
+        for run in self.picture.live:
+            if run.start_by is not None and run.start_by < swept:
+                raise Broken(f"after one sweep: {run.id} is {run.state}, its start deadline has passed")
         self.scheduler.spawn("open", self.calm, self._open_everything)
         self.settle()
         left = [f"{run.id} is {run.state}" for run in self.picture.live]

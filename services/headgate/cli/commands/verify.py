@@ -73,7 +73,7 @@ def verify() -> None:
 def sim(seeds: int | None, seed_base: int, scenarios: int | None, file: Path | None, store: str) -> int:
     """Simulate: seeded histories of several processes over the real flows, with crashes, lost replies and bad networks.
 
-    Time is virtual, and the same seed is the same history. Then seventeen tiny scenarios, each in many orders of its
+    Time is virtual, and the same seed is the same history. Then twenty tiny scenarios, each in many orders of its
     steps. It fails if a promise is broken, and (from 150 histories on) if one of the situations that matter was never
     reached. A file that it writes has what broke a promise, or all if nothing did.
     """
