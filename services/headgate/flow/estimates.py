@@ -25,41 +25,50 @@ RIVALS_SECONDS = 5.0
 LINE_SECONDS = 10.0
 TOLD_SECONDS = 1.0
 MOST_RIVALS = 20
+ALONE = 10
+"""Up to so many ahead an estimate costs little: each run has its own."""
 
 Uses = Callable[[str], WideUse]
 """Use and cap of a wide scope."""
 
 
-def estimate(
-    deps: Deps, tenant: Tenant, run: Run, ahead: Sequence[Lane], now: int, uses: Uses | None = None
-) -> Estimate | None:
+def estimate(deps: Deps, tenant: Tenant, run: Run, ahead: Sequence[Lane], now: int) -> Estimate | None:
     """How long `run`, queued behind `ahead` of its tenant's line, waits; None if it will not start by itself."""
-    known = uses or kept_use(deps)
-    wanted = Lane(kind=run.kind, scopes=run.scopes)
-    slots = Slots(
-        caps=_caps(deps, tenant, (wanted, *ahead), known), own=_own(tenant), rivals=_rivals(deps, tenant, run, known)
-    )
-    holders = [*holders_of(tenant, now), *_others(tenant, run.kind, known)]
-    return forecast(wanted, ahead, holders, lambda kind: durations(deps, kind or run.kind), slots)
+    total = sum(lane.count for lane in ahead)
+    if total < ALONE:
+        return _forecast(deps, tenant, run, ahead, now, kept_use(deps))
+    return _for_all_there(deps, tenant, run, total, lambda: _forecast(deps, tenant, run, ahead, now, kept_use(deps)))
 
 
 def told(deps: Deps, tenant: Tenant, run: Run, now: int, uses: Uses) -> Forecast | None:
-    """What a run that joins the line is told, kept in the run: `tenant` is as it was before. Reads next to nothing.
-
-    In a burst those at about the same place are told the same.
-    """
+    """What a run that joins the line is told, kept in the run: `tenant` is as it was before. Reads next to nothing."""
     if run.delayed or tenant.status != "active" or any(scope in tenant.gates for scope in (TENANT, *run.scopes)):
         return None  # it waits for something else than slots
-    ahead = tenant.waiting
-    near = ahead if ahead < 10 else round(ahead, 1 - len(str(ahead)))
-    key = ("told", tenant.id, run.lane, near, len(tenant.holders))
-    found = deps.kept.of(
-        key,
-        deps.timing.monotonic(),
-        TOLD_SECONDS,
-        lambda _: estimate(deps, tenant, run, _line(deps, tenant, run), now, uses),
+    found = _for_all_there(
+        deps,
+        tenant,
+        run,
+        tenant.waiting,
+        lambda: _forecast(deps, tenant, run, _line(deps, tenant, run), now, uses),
     )
     return None if found is None else Forecast(p50=found.p50, p90=found.p90, at=now, stretch=found.stretch)
+
+
+def _for_all_there(
+    deps: Deps, tenant: Tenant, run: Run, ahead: int, ask: Callable[[], Estimate | None]
+) -> Estimate | None:
+    """One answer a second for all runs at about the same place of a lane: a burst, or a page of a list."""
+    near = ahead if ahead < 100 else round(ahead, 2 - len(str(ahead)))
+    key = ("told", tenant.id, run.lane, near, len(tenant.holders))
+    return deps.kept.of(key, deps.timing.monotonic(), TOLD_SECONDS, lambda _: ask())
+
+
+def _forecast(deps: Deps, tenant: Tenant, run: Run, ahead: Sequence[Lane], now: int, uses: Uses) -> Estimate | None:
+    wanted = Lane(kind=run.kind, scopes=run.scopes)
+    caps = _caps(tenant, (wanted, *ahead), uses)
+    slots = Slots(caps=caps, own=_own(tenant), rivals=_rivals(deps, tenant, run, uses))
+    holders = [*holders_of(tenant, now), *_others(tenant, run.kind, uses)]
+    return forecast(wanted, ahead, holders, lambda kind: durations(deps, kind or run.kind), slots)
 
 
 def come_back(deps: Deps, tenant: Tenant, refusal: Refuse, kind: str, now: int) -> Mapping[str, Sequence[float]]:
@@ -111,7 +120,7 @@ def _line(deps: Deps, tenant: Tenant, run: Run) -> tuple[Lane, ...]:
     return tuple(replace(lane, count=-(-lane.count * tenant.waiting // total)) for lane in lanes)
 
 
-def _caps(deps: Deps, tenant: Tenant, lanes: Iterable[Lane], uses: Uses) -> Mapping[str, int]:
+def _caps(tenant: Tenant, lanes: Iterable[Lane], uses: Uses) -> Mapping[str, int]:
     wanted = tuple(lanes)
     inside = {TENANT, *(scope for lane in wanted for scope in lane.scopes)}
     caps = {scope: limit(tenant, scope) for scope in sorted(inside)}
