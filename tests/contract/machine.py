@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from headgate.core.access import Caller, Role
 from headgate.core.errors import IdempotencyMismatch, StaleFence
 from headgate.core.leases import may_retry
 from headgate.core.policy import LineBounds, OnLimit, Policy, PressurePolicy
 from headgate.core.run import TERMINAL, Run, RunState
-from headgate.core.scopes import TENANT
+from headgate.core.scopes import TENANT, full_name
 from headgate.delivery.port import Message
-from headgate.flow import cancel, dead_letters, fleet, invariants, pause, sweep, work
+from headgate.flow import cancel, dead_letters, fleet, invariants, limits, pause, sweep, work
 from headgate.flow.submit import Accepted
 from headgate.handlers.interface import Done, Failed
 from headgate.store.port import Backend
@@ -39,6 +40,7 @@ CAPS = {"system": 4, "kind:git": 2, "kind:command": None}
 PLANS = {"acme": "pro", "globex": "pro"}
 SCOPES = (TENANT, "user:ada", "repo:o/a", "org:o")
 KINDS = ("command", "git")
+OPERATOR = Caller(credential="op", role=Role.OPERATOR)
 LEAVES: dict[str, frozenset[str]] = {
     "hold": frozenset({"queued", "running"}),
     "reject": frozenset({"queued", "running"}),
@@ -251,11 +253,8 @@ class Machine(RuleBasedStateMachine):
             fleet.set_cap(self.deps, self.dispatcher, where, None if cap == 6 else cap, self.world.why())
             return
         tenant, scope = where
-        if scope == TENANT:
-            self.world.set_tenant(tenant, cap=max(1, cap))
-        else:
-            self.world.set_tenant(tenant, limits={**self.world.tenant(tenant).limits, scope: cap})
-        self.dispatcher.dispatch()
+        asked = limits.Change(scope=full_name(tenant, scope), limit=max(1, cap) if scope == TENANT else cap)
+        limits.put_limit(self.deps, self.dispatcher, OPERATOR, asked, self.world.why())
 
     def _shut(self) -> list[tuple[str, str]]:
         """Whatever is paused, closed or not normal: (tenant, scope), ("kind", kind), ("mode", mode)."""
@@ -305,7 +304,7 @@ class Machine(RuleBasedStateMachine):
         for scope, cap in CAPS.items():
             fleet.set_cap(self.deps, self.dispatcher, scope, cap, self.world.why())
         for tenant in PLANS:
-            self.world.set_tenant(tenant, cap=5, limits={})
+            self.world.set_tenant(tenant, cap=5, limits={}, overrides={})
         self.dispatcher.dispatch()
 
     def _work_off(self) -> None:
