@@ -17,7 +17,6 @@ from headgate.flow import dispatch, fleet, submit, sweep, work
 from headgate.flow.dispatch import Stepped
 from headgate.flow.ledger import Ledger
 from headgate.store import transaction
-from headgate.store.documents import where
 from headgate.store.transaction import Tx
 from tests.contract.mutants import a_pause_starts_nobody_else, parking_wakes_nobody, waking_forgets_the_kind
 
@@ -53,28 +52,6 @@ def _a_cap_waits_for_a_release(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fleet, "deal", by_others)
 
 
-def _the_line_is_read_before_the_tenant(patch: pytest.MonkeyPatch) -> None:
-    """Who queues between the two reads is forgotten when the lane gets its next head."""
-    opened = Ledger.open.__func__  # type: ignore[attr-defined]  # a class method
-
-    def open_late(cls: type[Ledger], tx: Tx, tenant_id: str, policy: Any) -> Ledger:
-        conditions = (("tenant", "==", tenant_id), ("state", "==", "queued"), ("delayed", "==", False))
-        line = tx.hint(Run, where(Run, *conditions, order=("key",)))
-        book: Ledger = opened(cls, tx, tenant_id, policy)
-        book.line_before = [run.id for run in line]  # type: ignore[attr-defined]
-        return book
-
-    def first_of(self: Any, lane: str, count: int) -> list[Run]:
-        if not hasattr(self, "line_before"):
-            return list(first(self, lane, count))
-        runs = [self.tx.peek(Run, run_id) for run_id in self.line_before]
-        return [run for run in runs if run.lane == lane and run.state == "queued" and not run.delayed][:count]
-
-    first = Ledger.first_of
-    patch.setattr(Ledger, "open", classmethod(open_late))
-    patch.setattr(Ledger, "first_of", first_of)
-
-
 MODEL: dict[str, Mutate] = {
     "no wake on park": parking_wakes_nobody,
     "no wake on promote": _promoting_wakes_nobody,
@@ -82,7 +59,6 @@ MODEL: dict[str, Mutate] = {
     "no dispatch after a revoke": a_pause_starts_nobody_else,
     "no lift of an idle tenant": _set(tenant, "lifted", lambda tenant, floor: tenant),
     "a settle that waits for a release": _a_cap_waits_for_a_release,
-    "the line is read before the tenant": _the_line_is_read_before_the_tenant,
 }
 
 # --- others

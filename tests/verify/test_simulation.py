@@ -64,13 +64,12 @@ BY_SCENARIO = {
     "no dispatch after a revoke": "pause-frees-other",
     "a settle that waits for a release": "settle-idle",
     "nobody is woken": "park-release",
-    "the line is read before the tenant": "cancel-alone",
     "a newcomer that parks a lane wakes nobody": "newcomer-parks",
     "what is masked is put back in the same commit": "fold-caps",
 }
 """Mutants, and the scenarios that were made for them."""
 RARE = {
-    "no dispatch after a revoke", "the line is read before the tenant", "a newcomer that parks a lane wakes nobody",
+    "no dispatch after a revoke", "a newcomer that parks a lane wakes nobody",
     "what is masked is put back in the same commit",
 }  # fmt: skip
 """Those that show in one of some hundred histories only."""
