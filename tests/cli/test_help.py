@@ -45,6 +45,8 @@ WANTED = (
     "dlq show",
     "dlq replay",
     "dlq discard",
+    "pressure",
+    "bench",
     "forecast",
     "fairness",
     "policy",
