@@ -238,10 +238,20 @@ def _facts(deps: Deps, run: Run, tenant: Tenant, wide: _Wide, place: Place | Non
         closed=frozenset(control.closed if control else ()),
         full=wide.full,
         held_back=held_back(deps, run, tenant, control, now),
-        outranked=bool(contended)
-        and any(other.turn < tenant.turn for other in offering(deps) if other.id != tenant.id),
+        outranked=_outranked(deps, tenant, bool(contended)) or _has_half(deps, run, tenant, control),
         ahead_by_priority=place.ahead_by_priority if place else 0,
     )
+
+
+def _outranked(deps: Deps, tenant: Tenant, contended: bool) -> bool:
+    """Whether a tenant that goes first offers runs, while there is not a slot for everybody."""
+    return contended and any(other.turn < tenant.turn for other in offering(deps) if other.id != tenant.id)
+
+
+def _has_half(deps: Deps, run: Run, tenant: Tenant, control: Control | None) -> bool:
+    """Whether the run's repository has half of the system while another tenant could start."""
+    half = brakes.half_holder(tenant, control.cap if control else None)
+    return half is not None and half in run.scopes and any(other.id != tenant.id for other in offering(deps))
 
 
 def held_back(deps: Deps, run: Run, tenant: Tenant, control: Control | None, now: int) -> frozenset[str]:
