@@ -13,12 +13,19 @@ from tests.contract.dead_letter_contract import DeadLetterContract
 from tests.contract.line_race_contract import LineRaceContract
 from tests.contract.race_contract import RaceContract
 from tests.contract.transact_contract import TransactContract
+from tests.contract.waiting_contract import WaitingContract
 from tests.support.places import Place, store_over
 from tests.support.wrapped import Hooked
 
 
 class StoreContract(
-    TransactContract, AmbiguityContract, RaceContract, LineRaceContract, ControlContract, DeadLetterContract
+    TransactContract,
+    AmbiguityContract,
+    RaceContract,
+    LineRaceContract,
+    ControlContract,
+    DeadLetterContract,
+    WaitingContract,
 ):
     """Subclass it and define the fixtures `place`, `crowd`, `rounds` and `seed`."""
 

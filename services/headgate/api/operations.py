@@ -106,7 +106,8 @@ OPERATIONS: tuple[Operation, ...] = (
         headers={"Last-Event-ID": {**_AFTER, "description": "of a stream: go on after this event"}},
         answers={
             200: Answer(
-                means="a page of the events so far, or the stream, which ends after run.finished",
+                means="a page of the events so far; or the stream, which ends after run.finished and, while the run is queued, "
+                "also tells its place as run.line, without an id",
                 content={JSON: models.EventListAnswer, EVENTS: TEXT_SCHEMA},
             ),
             204: Answer(means="of a stream: the run has ended and the caller has seen everything"),

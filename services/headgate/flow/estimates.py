@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from math import log
 
 from headgate.core.admission import Refuse, waits_for
 from headgate.core.forecast import Estimate, Holder, Lane, Share, Sketch, Slots, expected_releases, forecast
@@ -58,7 +59,7 @@ def _for_all_there(
     deps: Deps, tenant: Tenant, run: Run, ahead: int, ask: Callable[[], Estimate | None]
 ) -> Estimate | None:
     """One answer a second for all runs at about the same place of a lane: a burst, or a page of a list."""
-    near = ahead if ahead < 100 else round(ahead, 2 - len(str(ahead)))
+    near = ahead if ahead < 2 * ALONE else -int(20 * log(ahead))  # within a twentieth
     key = ("told", tenant.id, run.lane, near, len(tenant.holders))
     return deps.kept.of(key, deps.timing.monotonic(), TOLD_SECONDS, lambda _: ask())
 
