@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from headgate.bench.counting import CountingBackend
 from headgate.core.policy import OnLimit, Policy
 from headgate.flow import work
 from headgate.handlers.interface import Done
 from headgate.store.sqlite import SqliteBackend
-from headgate.bench.counting import CountingBackend
 from tests.support.world import Clock, World
 
 ALL_LIMITED = replace(Policy(), org=3, repo=2, user=2, kinds={"git": 5, "command": 30})

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from headgate.bench.counting import CountingBackend
 from headgate.core.line import order
 from headgate.core.policy import OnLimit
 from headgate.core.run import Run
 from headgate.flow import overview
 from headgate.store.documents import where
 from headgate.store.sqlite import SqliteBackend
-from headgate.bench.counting import CountingBackend
 from tests.support.world import Clock, World
 
 

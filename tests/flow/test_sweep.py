@@ -103,3 +103,13 @@ def test_expire_leaves_a_run_that_started_meanwhile(world: World) -> None:
     run = world.accepted(start_by=world.clock.ms + 1_000)
     world.clock.forward(2)
     assert cancel.expire_run(world.deps, "acme", run.id).state == "pending"
+
+
+def test_a_heartbeat_that_comes_between_look_and_commit_keeps_its_attempt(world: World) -> None:
+    run = world.claim(world.accepted())
+    world.clock.forward(31)
+    stale = world.run(run)  # as the sweep's query saw it
+    work.beat(world.deps, run)
+    assert work.lose(world.deps, world.dispatcher, stale) is None
+    assert (world.state(run), world.run(run).attempt) == ("running", 1)
+    assert work.lose(world.deps, world.dispatcher, stale, known_dead=True) is not None  # of a process that has ended

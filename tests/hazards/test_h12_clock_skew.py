@@ -58,7 +58,7 @@ def test_a_dead_run_is_taken_back_on_time_by_a_sweep_whose_clock_is_off(world: W
 def test_control_a_sweep_that_asks_its_own_clock_takes_live_runs(broken: World, monkeypatch: pytest.MonkeyPatch):
     def by_own_clock(deps: Deps, dispatcher: Dispatcher) -> None:
         for run in deps.store.query(Run, sweep._overdue("lease_until", deps.timing.wall_ms(), "running")(10)):
-            work.lose(deps, dispatcher, run)
+            work.lose(deps, dispatcher, run, known_dead=True)
 
     monkeypatch.setattr(sweep, "sweep", by_own_clock)
     with pytest.raises(StaleFence):

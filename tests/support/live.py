@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Live:
         self.telemetry = Facts()
         self.deps = Deps(
             store=store,
-            policy=policy or Policy(),
+            policy=_without_ramps(policy or Policy()),
             delivery=self.delivery,
             handlers={kind: Anything(kind) for kind in kinds},
             artifacts=FolderArtifacts(Path(tempfile.gettempdir()) / "headgate-live"),
@@ -109,3 +110,8 @@ class Live:
         for tenant in picture.tenants.values():
             assert overview.count_in_flight_runs(self.deps, tenant.id) == len(tenant.holders)
         assert not [facts for action, facts in self.telemetry.said if facts.get("error")]
+
+
+def _without_ramps(policy: Policy) -> Policy:
+    """What a resume frees starts at once here: races are about the line, tests/flow/test_brakes.py about ramps."""
+    return replace(policy, pressure=replace(policy.pressure, ramp_seconds=0))

@@ -80,7 +80,7 @@ def reclaim(deps: Deps, dispatcher: Dispatcher, worker_prefix: str) -> int:
         _pages(deps, lambda limit: where(Run, ("state", "==", "running"), order=("created_at",), limit=limit))
     ):
         if run.worker is not None and run.worker.startswith(worker_prefix):
-            work.lose(deps, dispatcher, run)
+            work.lose(deps, dispatcher, run, known_dead=True)
             taken += 1
     for run in list(
         _pages(deps, lambda limit: where(Run, ("state", "==", "pending"), order=("created_at",), limit=limit))

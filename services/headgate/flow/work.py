@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from headgate.core.admission import gate_mode
 from headgate.core.errors import StaleFence
-from headgate.core.leases import backoff_ms, beaten, may_retry
+from headgate.core.leases import backoff_ms, beaten, expired, may_retry
 from headgate.core.lifecycle import Change, advance
 from headgate.core.run import Artifact, Run, RunError, RunState
 from headgate.core.tenant import Tenant
@@ -78,11 +78,18 @@ def finish(deps: Deps, dispatcher: Dispatcher, run: Run, ending: Ending) -> Run 
 
     If we die before the commit, the lease runs out and the sweep retries; after it, the outcome stands.
     """
+    return _finish(deps, dispatcher, run, ending, silent=False)
+
+
+def _finish(deps: Deps, dispatcher: Dispatcher, run: Run, ending: Ending, silent: bool) -> Run | None:
+    """`silent` = only if the worker still is: a heartbeat that came meanwhile keeps its attempt."""
 
     def body(tx: Tx) -> tuple[Run, set[str]]:
         tx.prefetch((Tenant, run.tenant), (Run, run.id))
         ledger = Ledger.open(tx, run.tenant, deps.policy)
         now = _with_output(tx, deps, _current(tx, run), ending.output)
+        if silent and not expired(now, tx.now):
+            raise StaleFence(f"run {run.id} has renewed its lease")
         after = _retry(deps, ledger, now, ending.outcome) or _end(ledger, now, ending)
         ledger.close()
         return after, ledger.settling
@@ -90,10 +97,10 @@ def finish(deps: Deps, dispatcher: Dispatcher, run: Run, ending: Ending) -> Run 
     return _commit(deps, dispatcher, run, body)
 
 
-def lose(deps: Deps, dispatcher: Dispatcher, run: Run) -> Run | None:
-    """The lease ran out: the worker is gone. Tried again while attempts last, else failed with WORKER_LOST."""
+def lose(deps: Deps, dispatcher: Dispatcher, run: Run, known_dead: bool = False) -> Run | None:
+    """The lease ran out (or the worker is `known_dead`): tried again while attempts last, else failed with WORKER_LOST."""
     lost = Failed(code="WORKER_LOST", message="The worker stopped sending heartbeats.", retryable=True)
-    return finish(deps, dispatcher, run, Ending(outcome=lost))
+    return _finish(deps, dispatcher, run, Ending(outcome=lost), silent=not known_dead)
 
 
 def hand_back(deps: Deps, dispatcher: Dispatcher, run: Run) -> Run | None:
