@@ -143,3 +143,14 @@ def test_log_as_it_is_and_as_it_comes(cli, server, demo, streams):
 def test_log_that_is_not_there(cli, server, demo):
     server.says(Answer(404, {"error": "Not found", "code": "NOT_FOUND"}))
     assert cli("run", "log", "run_1").code == 4
+
+
+@pytest.mark.parametrize("arguments", [("run", "watch", "run_1"), ("--json", "run", "watch", "run_1")])
+def test_places_are_no_events_of_the_run(cli, server, demo, streams, arguments):
+    """They have no number: a stream that breaks goes on after the last event that has one, and nobody sees them as one."""
+    place = b'event: run.line\ndata: {"position": 3, "length": 9}\n\n'
+    streams([QUEUED, place, PENDING, place, CUT], [RUNNING, FINISHED])
+    lines = cli(*arguments).out.splitlines()
+    assert len(lines) == 4
+    assert "position" not in "".join(lines)
+    assert resumed(server) == [None, "2"]

@@ -106,7 +106,8 @@ def _json_text(text: str) -> None:
 
 
 def _json_line(event: Event) -> None:
-    output.line({"id": event.id, "type": event.type, "data": event.data})
+    if event.type != PLACE:  # told, not stored: scripts count on numbers that go on
+        output.line({"id": event.id, "type": event.type, "data": event.data})
 
 
 class _Lines:
