@@ -13,6 +13,7 @@ from headgate.api.bulk import BulkViews
 from headgate.api.dead_letters import DeadLetterViews
 from headgate.api.exchange import Ask, Reply, View
 from headgate.api.insights import InsightViews
+from headgate.api.keys import KeyViews
 from headgate.api.limits import LimitViews
 from headgate.api.openapi import document
 from headgate.api.operation import Operation
@@ -55,7 +56,17 @@ def _views(system: System) -> list[tuple[Operation, View]]:
     """Each operation with its view."""
     openapi = document()
     views: dict[str, View] = {"getOpenapi": lambda ask: Reply(body=openapi)}
-    for group in (RunViews, TenantViews, BulkViews, SwitchViews, DeadLetterViews, LimitViews, InsightViews, PressureViews):
+    for group in (
+        RunViews,
+        TenantViews,
+        BulkViews,
+        SwitchViews,
+        DeadLetterViews,
+        LimitViews,
+        InsightViews,
+        PressureViews,
+        KeyViews,
+    ):
         views |= group(system).views()
     return [(operation, views[operation.name] if operation.here else _elsewhere) for operation in OPERATIONS]
 

@@ -284,7 +284,7 @@ class RefusalAnswer(Answered):
 
     error: str
     code: Code
-    receipt_id: str
+    receipt_id: str = Field(default="", description="absent where it was not about a run")
     request_id: str
     reason: str = Field(default="", description="absent where `message` stands")
     message: str = ""

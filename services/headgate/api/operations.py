@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from headgate.api import models, requests
 from headgate.api.insight_operations import REPORTS, WHY
+from headgate.api.key_operations import KEYS
 from headgate.api.limit_operations import AUDIT_LOG, LIMITS
 from headgate.api.operation import (
     BINARY,
@@ -176,6 +177,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *BULK,
     *SWITCHES,
     *PRESSURE,
+    *KEYS,
     *DEAD_LETTERS,
     *LIMITS,
     *AUDIT_LOG,

@@ -13,6 +13,7 @@ from headgate.cli.commands.cancel import cancel
 from headgate.cli.commands.dlq import dlq
 from headgate.cli.commands.fairness import fairness
 from headgate.cli.commands.forecast import forecast
+from headgate.cli.commands.keys import keys
 from headgate.cli.commands.limits import limits
 from headgate.cli.commands.mode import drain, mode
 from headgate.cli.commands.pause import pause, pauses, resume
@@ -64,6 +65,7 @@ for command in (
     *work,
     tenants,
     tenant,
+    keys,
     *switches,
     *reports,
     policy,
