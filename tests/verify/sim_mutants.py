@@ -13,10 +13,12 @@ from headgate.core import admission, tenant, wide
 from headgate.core.lane import Lane
 from headgate.core.line import lane_after
 from headgate.core.run import Run, ShardsHeld
-from headgate.flow import dispatch, fleet, submit, sweep, work
+from headgate.flow import cancel, dispatch, fleet, submit, sweep, work
+from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Stepped
 from headgate.flow.ledger import Ledger
 from headgate.store import transaction
+from headgate.store.documents import where
 from headgate.store.transaction import Tx
 from tests.contract.mutants import a_pause_starts_nobody_else, parking_wakes_nobody, waking_forgets_the_kind
 
@@ -52,7 +54,30 @@ def _a_cap_waits_for_a_release(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fleet, "deal", by_others)
 
 
+def _the_line_is_read_before_the_tenant(patch: pytest.MonkeyPatch) -> None:
+    """Who is next in a lane is asked first, and the tenant, which locks the lane, is read after that."""
+    end = cancel._end
+    seen: dict[str, list[Run]] = {}
+
+    def early(deps: Deps, tenant_id: str, run_id: str, *rest: Any) -> Run:
+        run = deps.store.get(Run, run_id)
+        if run is not None:
+            line = (("lane", "==", run.lane), ("state", "==", "queued"), ("delayed", "==", False))
+            seen[run_id] = deps.store.query(Run, where(Run, *line, order=("key",), limit=2))
+        return end(deps, tenant_id, run_id, *rest)
+
+    def leave_lane(self: Ledger, run: Run) -> None:
+        lane = self.tx.get(Lane, run.lane)
+        if lane is not None and not run.delayed:
+            others = [other.key for other in seen.get(run.id, self.first_of(run.lane, 2)) if other.id != run.id]
+            self.set_lane(lane, others[0] if others else None)
+
+    patch.setattr(cancel, "_end", early)
+    patch.setattr(Ledger, "leave_lane", leave_lane)
+
+
 MODEL: dict[str, Mutate] = {
+    "the line read before the tenant": _the_line_is_read_before_the_tenant,
     "no wake on park": parking_wakes_nobody,
     "no wake on promote": _promoting_wakes_nobody,
     "a wake without the kind": waking_forgets_the_kind,
