@@ -11,10 +11,11 @@ import pytest
 from headgate.core import lifecycle, tenant
 from headgate.core.lane import Lane
 from headgate.core.lifecycle import Change
+from headgate.core.line import lane_after
 from headgate.core.run import Run, ShardsHeld
 from headgate.core.tenant import Tenant
 from headgate.flow import dispatch, fleet, pause, revoke, sweep, work
-from headgate.flow.dispatch import Dispatcher, Step, Stepped
+from headgate.flow.dispatch import Dispatcher
 from headgate.flow.ledger import Ledger
 from headgate.store.documents import where
 from headgate.store.transaction import Tx
@@ -38,12 +39,10 @@ def nobody_is_woken(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def parking_wakes_nobody(patch: pytest.MonkeyPatch) -> None:
-    def park(self: Any, ledger: Ledger, lane: Any) -> Stepped:
-        ledger.set_lane(lane, lane.head)
-        ledger.close()
-        return Stepped(Step.PARKED)
+    def set_lane(self: Ledger, lane: Lane, head: int | None) -> Lane:
+        return self._move(lane, lane_after(self.tenant, lane, head))
 
-    patch.setattr(dispatch._Turn, "_park", park)
+    patch.setattr(Ledger, "set_lane", set_lane)
 
 
 @mutant

@@ -11,11 +11,10 @@ import pytest
 
 from headgate.core import admission, tenant, wide
 from headgate.core.lane import Lane
-from headgate.core.line import lane_after
 from headgate.core.run import Run, ShardsHeld
 from headgate.flow import cancel, dispatch, fleet, submit, sweep, work
 from headgate.flow.deps import Deps
-from headgate.flow.dispatch import Stepped
+from headgate.flow.dispatch import Step, Stepped
 from headgate.flow.ledger import Ledger
 from headgate.store import transaction
 from headgate.store.documents import where
@@ -98,11 +97,17 @@ def _the_systems_slot_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "give", lambda self, run: give(self, replace(run, shards=ShardsHeld(kind=run.shards.kind))))
 
 
-def _whoever_parks_a_lane_wakes_nobody(patch: pytest.MonkeyPatch) -> None:
-    def set_lane(self: Ledger, lane: Lane, head: int | None) -> Lane:
-        return self._move(lane, lane_after(self.tenant, lane, head))
+def _only_dispatch_wakes_when_it_parks(patch: pytest.MonkeyPatch) -> None:
+    """A newcomer that parks the lane which was awake wakes nobody."""
+    parking_wakes_nobody(patch)
 
-    patch.setattr(Ledger, "set_lane", set_lane)
+    def park(self: Any, ledger: Ledger, lane: Lane) -> Stepped:
+        ledger.set_lane(lane, lane.head)
+        ledger.touched += lane.scopes
+        ledger.close()
+        return Stepped(Step.PARKED)
+
+    patch.setattr(dispatch._Turn, "_park", park)
 
 
 OWN: dict[str, Mutate] = {
@@ -115,7 +120,7 @@ OWN: dict[str, Mutate] = {
     "nothing is published again": _set(sweep, "_republish", lambda deps, dispatcher, run: True),
     "a delayed run never joins its lane": _set(sweep, "_due", lambda deps, run: None),
     "the tenant is not the lock": _set(Ledger, "close", lambda self: None),
-    "a newcomer that parks a lane wakes nobody": _whoever_parks_a_lane_wakes_nobody,
+    "a newcomer that parks a lane wakes nobody": _only_dispatch_wakes_when_it_parks,
     "what is masked is put back in the same commit": _set(transaction.Tx, "_refuse_masked", lambda self, key: None),
     "a concurrencyKey is not looked at": _set(submit._Attempt, "_make_way", lambda self, ledger, request: ()),
     "a draining system accepts": _set(admission, "_mode", lambda request, view, policy: None),

@@ -256,7 +256,6 @@ class _Turn:
 
     def _park(self, ledger: Ledger, lane: Lane) -> Stepped:
         ledger.set_lane(lane, lane.head)
-        ledger.touched += lane.scopes
         ledger.close()
         return Stepped(Step.PARKED)
 
@@ -274,7 +273,6 @@ class _Turn:
         run = with_receipt(run, receipt)
         ledger.put_run(run)
         ledger.set_lane(lane, rest[0].key if rest else None)
-        ledger.touched += lane.scopes
         ledger.close()
         return Stepped(Step.PROMOTED, run)
 

@@ -158,7 +158,8 @@ class Watcher:
         """Who starts is the first of its kind, in its tenant, that could."""
         if run.state is not RunState.PENDING or (before is not None and before.state is RunState.PENDING):
             return
-        passed = order.passed_over(self.picture, run, by_key=before is not None)
+        waited = before is not None or any(event.type == "run.queued" for event in run.events)  # in this very commit
+        passed = order.passed_over(self.picture, run, by_key=waited)
         if passed:
             raise Broken(f"run {run.id} started before {passed}, of its kind, which could have started")
 
