@@ -92,7 +92,10 @@ def run_crash(
         store, seed, n = plan.store, plan.seed, len(plan.kills)
         _check(store, n, mutant)
     with _lanes(LANES[store] if n is None else min(LANES[store], n // 4 + 1)) as lanes:
-        points = _count(lanes, store, seed, mutant, syscalls=plan is None)
+        counted = _count(lanes, store, seed, mutant, syscalls=plan is None)
+        if counted["errors"]:
+            return _unlivable(store, seed, mutant, str(counted["errors"][0]), time.monotonic() - began)
+        points = Points.of(counted)
         plan = plan or draw(points, store, seed, n, mutant)
         if schedule is not None:
             plan.save(schedule)
@@ -101,13 +104,21 @@ def run_crash(
     return _report(plan, points, mutant, answers, time.monotonic() - began)
 
 
-def _count(lanes: queue.Queue[Lane], store: str, seed: int, mutant: str | None, syscalls: bool) -> Points:
+def _count(lanes: queue.Queue[Lane], store: str, seed: int, mutant: str | None, syscalls: bool) -> Mapping[str, Any]:
+    """What the scene of the seed passes without a kill."""
     lane = lanes.get()
     counted = lane.ask({"store": store, "seed": seed, "mutant": mutant, "count": syscalls})
     lanes.put(lane)
-    if counted["errors"]:
-        raise AssertionError(f"the scene fails without any kill: {counted['errors'][0]}")
-    return Points.of(counted)
+    return counted
+
+
+def _unlivable(store: str, seed: int, mutant: str | None, error: str, seconds: float) -> CrashReport:
+    """The scene went wrong before anything was killed: a broken promise as well."""
+    return CrashReport(
+        store=store, seed=seed, mutant=mutant, kills=0, missed=0, left_out=0, by_point={}, coverage={}, lost=0, leaked=0,
+        double=0, integrity=0, violations=0, errors=1, seconds=round(seconds, 1),
+        details=(f"the scene fails without any kill: {error}",),
+    )  # fmt: skip
 
 
 def _check(store: str, n: int | None, mutant: str | None) -> None:
