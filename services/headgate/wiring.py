@@ -15,7 +15,7 @@ from headgate.core.policy import Policy
 from headgate.delivery.embedded import EmbeddedDelivery
 from headgate.delivery.port import Delivery, Message
 from headgate.flow.alarm import AlarmClock
-from headgate.flow.deps import Deps
+from headgate.flow.deps import Deps, GaugeWriter
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.execute import Executor
 from headgate.flow.submit import Submitter
@@ -34,6 +34,7 @@ from headgate.store.committer import Budget
 from headgate.store.port import Backend
 from headgate.store.reader import Store
 from headgate.store.sqlite import open_sqlite
+from headgate.telemetry.counting import CountingTelemetry
 from headgate.telemetry.logs import logging_to_stderr
 from headgate.telemetry.port import Telemetry
 
@@ -53,6 +54,7 @@ class System:
     place: str
     delivery: Delivery
     alarm: AlarmClock
+    counting: CountingTelemetry
 
     def start(self) -> None:
         """Start this process's own threads: the heart of live runs, and the alarm for moments that come."""
@@ -76,7 +78,7 @@ class System:
 def build(settings: Settings) -> System:
     """The parts for these settings. Raises the errors of settings, policy, plug-ins and stores: the start must stop."""
     timing, ids = sources.SystemTiming(), sources.RandomIds()
-    telemetry = logging_to_stderr(settings.log, settings.log_level, settings.project)
+    telemetry = CountingTelemetry(logging_to_stderr(settings.log, settings.log_level, settings.project))
     policy = load_the_policy(settings)
     delivery = _delivery(settings)
     alarm = AlarmClock(timing.monotonic)
@@ -92,6 +94,7 @@ def build(settings: Settings) -> System:
         alarm=alarm,
         host=HostMemory() if settings.delivery == "embedded" else AnyHost(),
         broker=_broker(settings, timing, telemetry),
+        gauges=_gauges(settings, timing, telemetry),
         counted_places=None if settings.store == "sqlite" else COUNTED_PLACES,
     )
     dispatcher = Dispatcher(deps)
@@ -109,6 +112,7 @@ def build(settings: Settings) -> System:
         place=place,
         delivery=delivery,
         alarm=alarm,
+        counting=telemetry,
     )
 
 
@@ -169,6 +173,17 @@ def _broker(settings: Settings, timing: sources.SystemTiming, telemetry: Telemet
 
     client = MetricServiceClient()
     return MonitoredSubscription(client, settings.project, settings.subscription, timing.wall_ms, telemetry)
+
+
+def _gauges(settings: Settings, timing: sources.SystemTiming, telemetry: Telemetry) -> GaugeWriter | None:
+    """Cloud Monitoring keeps them in production; embedded and towards emulators `/metrics` has them."""
+    if settings.delivery == "embedded" or settings.pubsub_emulator is not None:
+        return None
+    from google.cloud.monitoring_v3 import MetricServiceClient  # as above
+
+    from headgate.outbound.gauges import CloudGauges
+
+    return CloudGauges(MetricServiceClient(), settings.project, timing.wall_ms, telemetry)
 
 
 def _budget(settings: Settings) -> Budget:

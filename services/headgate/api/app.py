@@ -15,6 +15,7 @@ from headgate.api.exchange import Ask, Reply, View
 from headgate.api.insights import InsightViews
 from headgate.api.keys import KeyViews
 from headgate.api.limits import LimitViews
+from headgate.api.metrics import METRICS_PATH, MetricsViews
 from headgate.api.openapi import document
 from headgate.api.operation import Operation
 from headgate.api.operations import OPERATIONS
@@ -23,7 +24,7 @@ from headgate.api.runs import RunViews
 from headgate.api.switches import SwitchViews
 from headgate.api.tenants import TenantViews
 from headgate.core.access import Caller
-from headgate.core.errors import BodyTooLarge, HeadgateError, InvalidRequest, MethodNotAllowed, NotFound
+from headgate.core.errors import BodyTooLarge, HeadgateError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
 from headgate.web import problems
 from headgate.web.auth import Authenticator
 from headgate.web.body import MAX_BODY
@@ -32,6 +33,9 @@ from headgate.web.names import checked_names, checked_query
 from headgate.web.problems import Problem
 from headgate.web.rates import RequestRates
 from headgate.wiring import System
+
+LOOPBACK = frozenset({"127.0.0.1", "::1"})
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via")
 
 
 def create_api(system: System, authenticator: Authenticator | None = None, rates: RequestRates | None = None) -> Flask:
@@ -65,6 +69,7 @@ def _views(system: System) -> list[tuple[Operation, View]]:
         LimitViews,
         InsightViews,
         PressureViews,
+        MetricsViews,
         KeyViews,
     ):
         views |= group(system).views()
@@ -83,12 +88,13 @@ class _Rim:
         self._deps = system.deps
         self._authenticator = authenticator
         self._rates = rates
+        self._open = {METRICS_PATH} if system.settings.metrics == "local" else set[str]()
 
     def around(self, operation: Operation, view: View) -> Callable[..., Response]:
         """The view as Flask calls it. A key is asked for first: without one nothing else is told."""
 
         def answer(**path: str) -> Response:
-            caller = None if operation.public else self._caller()
+            caller = None if operation.public or self._open_here(operation) else self._caller()
             query = checked_query(request.args.items(multi=True), operation.query)
             checked_names(path)
             ask = Ask(
@@ -102,6 +108,11 @@ class _Rim:
             return self._response(view(ask))
 
         return answer
+
+    def _open_here(self, operation: Operation) -> bool:
+        """Whether a setting opens the operation to this machine; what a proxy forwards does not come from here."""
+        forwarded = any(name in request.headers for name in FORWARDED)
+        return operation.path in self._open and not forwarded and request.remote_addr in LOOPBACK
 
     def _caller(self) -> Caller:
         """Who asks, if there is a token left for the tenant; its answer says how many, whatever becomes of it."""
@@ -119,6 +130,8 @@ class _Rim:
         if isinstance(error, HTTPException):
             headers = _allowed(error)
             error = _ours(error)
+        if isinstance(error, Unavailable):
+            self._deps.telemetry.warning("http.unavailable", reason=str(error.code), path=request.path)
         if isinstance(error, HeadgateError):
             problem = problems.of_error(error, request_id)
         else:

@@ -9,6 +9,7 @@ from headgate.api import models, requests
 from headgate.api.insight_operations import REPORTS, WHY
 from headgate.api.key_operations import KEYS
 from headgate.api.limit_operations import AUDIT_LOG, LIMITS
+from headgate.api.metrics import METRICS
 from headgate.api.operation import (
     BINARY,
     EITHER,
@@ -177,6 +178,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *BULK,
     *SWITCHES,
     *PRESSURE,
+    *METRICS,
     *KEYS,
     *DEAD_LETTERS,
     *LIMITS,

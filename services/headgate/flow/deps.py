@@ -15,6 +15,7 @@ from headgate.handlers.interface import Handler
 from headgate.outbound.artifacts import ArtifactStore
 from headgate.outbound.surroundings import AnyHost, Broker, Host
 from headgate.store.reader import Store
+from headgate.telemetry.metrics import Sample
 from headgate.telemetry.port import Telemetry
 
 
@@ -42,6 +43,13 @@ class Timing(Protocol):
 
     def random(self) -> float:
         """0 ≤ x < 1."""
+
+
+class GaugeWriter(Protocol):
+    """Where the sweep's gauges go."""
+
+    def write(self, samples: Sequence[Sample]) -> None:
+        """One point each, of now. Never raises."""
 
 
 class Changes:
@@ -77,6 +85,8 @@ class Deps:
     host: Host = field(default_factory=AnyHost)
     broker: Broker | None = None
     """None = there is no broker but our own records: pending runs are its backlog."""
+    gauges: GaugeWriter | None = None
+    """None = nobody is written to: `/metrics` measures when it is asked."""
     kept: Kept = field(default_factory=Kept)
     """What this process has read a moment ago."""
     counted_places: int | None = None

@@ -16,7 +16,7 @@ from headgate.core.run import Run, RunState
 from headgate.core.scopes import SYSTEM
 from headgate.core.tenant import Tenant
 from headgate.core.wide import Control
-from headgate.flow import audit, dead_letters, draining, fleet, limits, pressure, work
+from headgate.flow import audit, dead_letters, draining, fleet, gauges, limits, pressure, work
 from headgate.flow.cancel import expire_run
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
@@ -47,17 +47,19 @@ class Swept:
 def sweep(deps: Deps, dispatcher: Dispatcher) -> Swept:
     """One round, ending with a dispatch. Raises Unavailable when the store is away; the next round goes on."""
     now = deps.store.now()
+    tenants: list[Tenant] = []
     swept = Swept(
         leases=_each(deps, _overdue("lease_until", now, "running"), lambda run: _lose(deps, dispatcher, run)),
         republished=_each(deps, _overdue("publish_due", now, "pending"), lambda run: _republish(deps, dispatcher, run)),
         due=_each(deps, _overdue("not_before", now, "queued", delayed=True), lambda run: _due(deps, run)),
         expired=_each(deps, _overdue("start_by", now, "queued"), lambda run: _expire(deps, run)),
-        gates=_gates(deps, dispatcher, now),
+        gates=_gates(deps, dispatcher, now, tenants),
         settled=_controls(deps, dispatcher, now),
         removed=remove_expired(deps, now),
     )
     pressure.look(deps)
     dispatcher.dispatch()
+    gauges.publish(deps, tenants)
     deps.telemetry.info("sweep.completed", **{name: getattr(swept, name) for name in Swept.__dataclass_fields__})
     return swept
 
@@ -173,10 +175,14 @@ def _expire(deps: Deps, run: Run) -> None:
         expire_run(deps, run.tenant, run.id)
 
 
-def _gates(deps: Deps, dispatcher: Dispatcher, now: int) -> int:
-    """Pauses: end those whose time is over, finish those that a dead process left half-way. Limits: the same."""
+def _gates(deps: Deps, dispatcher: Dispatcher, now: int, tenants: list[Tenant]) -> int:
+    """Pauses: end those whose time is over, finish those that a dead process left half-way. Limits: the same.
+
+    `tenants` is filled with those read.
+    """
     count = 0
     for tenant in deps.store.every(Tenant):
+        tenants.append(tenant)
         for scope, gate in tenant.gates.items():
             if gate.until is not None and gate.until <= now:
                 why = audit.Reason(id=deps.ids.new("aud"), actor="system:sweep", reason="the pause's time is over")

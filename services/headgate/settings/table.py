@@ -154,6 +154,12 @@ class Settings:
         "HEADGATE_INSTANCES", whole(1, 10_000), 1, "processes among which a tenant's request rate is divided"
     )
     workers: int = _variable("HEADGATE_WORKERS", whole(1, 4096), 64, "runs that this process executes at once")
+    metrics: Literal["operators", "local"] = _variable(
+        "HEADGATE_METRICS",
+        choice("operators", "local"),
+        "operators",
+        "who may read /metrics: an operator's key, or also whoever asks from this very machine without one",
+    )
     log: Literal["auto", "json", "pretty"] = _variable(
         "HEADGATE_LOG", choice("auto", "json", "pretty"), "auto", "form of the log; auto is pretty on a terminal"
     )

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headgate.core.errors import HeadgateError, InvalidRequest, NotFound
+from headgate.core.errors import HeadgateError, InvalidRequest, NotFound, Unavailable
 from headgate.flow.deps import Deps
 from headgate.telemetry.logs import correlated
 from headgate.web import problems
@@ -95,6 +95,8 @@ class Front:
         except HeadgateError as error:
             if answer.status is not None:
                 raise
+            if isinstance(error, Unavailable):
+                self._deps.telemetry.warning("http.unavailable", reason=str(error.code), path=scope["path"])
             await answer.problem(problems.of_error(error, answer.request_id), scope, receive)
         except Exception as error:
             self._deps.telemetry.error("http.error", error, method=scope["method"], path=scope["path"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from headgate.core.errors import HeadgateError, InvalidRequest, MethodNotAllowed, NotFound
+from headgate.core.errors import HeadgateError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
 from headgate.flow.deps import Deps
 from headgate.web import problems
 from headgate.web.correlation import REQUEST_ID, Correlation, correlation_of
@@ -32,6 +32,8 @@ def answer_errors(app: Flask, deps: Deps) -> None:
 
     @app.errorhandler(HeadgateError)
     def ours(error: HeadgateError) -> Response:
+        if isinstance(error, Unavailable):
+            deps.telemetry.warning("http.unavailable", reason=str(error.code), path=request.path)
         problem = problems.of_error(error, correlation().request_id)
         return bug(error) if problem.status == 500 else _answer(problem)
 

@@ -100,6 +100,9 @@ class _Worker:
         dead_letters.quarantine(self._deps, f"dl_{id}", _text(body), why)
 
     def _execute(self, pushed: Envelope, body: bytes) -> None:
+        if pushed.attempt is not None and pushed.attempt > 1:
+            facts = {"run_id": pushed.message.run_id, "delivery_attempt": pushed.attempt}
+            self._deps.telemetry.info("push.redelivered", **facts)
         if self._system.executor.handle(pushed.message) is Handled.STOPPING:
             raise Unavailable("This worker is stopping.", retry_after=1)
 
