@@ -55,7 +55,8 @@ def test_a_page_costs_no_more_than_its_line(tmp_path: Path) -> None:
 
     world = World(tmp_path, backend=backend)
     runs = in_a_line(world, 30)
-    overview.lines_of(world.deps, runs)  # what is kept for a while (durations, use of wide scopes) is read for everybody
+    # What is kept for a while (durations, use of wide scopes) is read for everybody.
+    overview.lines_of(world.deps, runs)
     counting[0].reset()
 
     assert len(overview.lines_of(world.deps, runs)) == 32
