@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.core.policy import (
@@ -19,6 +19,7 @@ from headgate.core.policy import (
     Retention,
     RunLimits,
 )
+from headgate.core.repositories import MOST as MOST_REPOSITORIES
 from headgate.policy_file import load_policy, policy_as_data
 from headgate.policy_file.keys import HOUSE, NAMES, Key
 
@@ -42,7 +43,7 @@ def plans(draw: st.DrawFn, name: str) -> Plan:
         name=name,
         concurrent=draw(counts),
         monthly_runs=draw(caps),
-        repositories=draw(caps),
+        repositories=draw(st.none() | st.integers(0, MOST_REPOSITORIES)),
         members=draw(caps),
         priority_ceiling=ceiling,
         default_priority=default,
@@ -80,6 +81,10 @@ def pressures(draw: st.DrawFn) -> PressurePolicy:
         error_minimum=minimum,
         shed_below=draw(st.integers(0, 10)),
         dry_run=frozenset(draw(st.sets(st.sampled_from(PRESSURE_RULES)))),
+        clear_share=draw(st.floats(0, 1)),
+        slow_per_second=draw(st.floats(1e-6, 1_000)),
+        ramp_double_seconds=draw(seconds),
+        ramp_seconds=draw(st.integers(0, 86_400)),
     )
 
 
@@ -119,6 +124,7 @@ def policies(draw: st.DrawFn) -> Policy:
     )
 
 
+@settings(deadline=None)
 @given(policies())
 def test_written_and_read_again_it_is_the_same(policy: Policy):
     text = yaml.safe_dump(policy_as_data(policy), sort_keys=False)

@@ -165,8 +165,7 @@ def _dealt(shards: Sequence[Shard], cap: int | None) -> list[Shard]:
         return [_open(replace(shard, credit=None, settle=False)) for shard in shards]
     share, extra = divmod(cap - held(shards), len(shards))
     return [
-        _open(replace(shard, credit=used(shard) + share + (i < extra), settle=False))
-        for i, shard in enumerate(shards)
+        _open(replace(shard, credit=used(shard) + share + (i < extra), settle=False)) for i, shard in enumerate(shards)
     ]
 
 
