@@ -11,6 +11,7 @@ import pytest
 from headgate.core.policy import OnLimit, Policy, PressurePolicy
 from headgate.core.run import Run
 from headgate.flow import brakes, fleet, pause, pressure, sweep
+from headgate.flow.ledger import Ledger
 from headgate.flow.pause import Pause
 from headgate.handlers.interface import Failed
 from tests.support.world import World
@@ -249,3 +250,24 @@ def test_a_flood_of_resumes_stays_under_the_pace_in_every_second(tmp_path: Path)
     windows = [sum(n for when, n in published if at <= when < at + 1000) for at, _ in published]
     assert max(windows) <= 2
     assert sum(n for _, n in published) >= 15
+
+
+def beside(tmp_path: Path) -> World:
+    """Ada's slots are full; o/big, which has half of the system, waits in front of o/small. One of ada's slots comes back."""
+    world = a_world(tmp_path, system=4, repo=4, user=2)
+    big = [world.accepted(repo="o/big", user="ada"), world.accepted(repo="o/big", user="ada")]
+    world.accepted(repo="o/big")
+    world.accepted(repo="o/big", user="ada", priority=9, on_limit=OnLimit.QUEUE)
+    world.accepted(repo="o/small", user="ada", on_limit=OnLimit.QUEUE)
+    world.finish(big[0])
+    return world
+
+
+def test_who_sleeps_beside_the_repository_that_has_half_is_woken(tmp_path: Path) -> None:
+    assert repos_in_flight(beside(tmp_path)).count("o/small") == 1
+
+
+def test_without_that_it_sleeps_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control: the rule is passed although somebody else could start."""
+    monkeypatch.setattr(Ledger, "wake_beside", lambda self, lane, shunned: False)
+    assert repos_in_flight(beside(tmp_path)) == ["o/big", "o/big", "o/big"]

@@ -31,15 +31,13 @@ from headgate.core.wide import Control
 from headgate.delivery.port import DeliveryDown, Message
 from headgate.flow.brakes import Hold, half_holder, held, short_of_memory
 from headgate.flow.deps import Asking, Deps
-from headgate.flow.ledger import Ledger, WideSlots, free_shard
+from headgate.flow.ledger import LOOK, Ledger, WideSlots, free_shard
 from headgate.flow.receipts import Facts, next_receipt_id, receipt_of, with_receipt
 from headgate.store.documents import where
 from headgate.store.transaction import Hint, Tx
 
 PUBLISH_TIMEOUT = 2.0
 MOST_STALE = 50
-LOOK = 32
-"""So many lanes are looked at for one whose repository has less than half of the system."""
 
 
 class Step(Enum):
@@ -231,9 +229,9 @@ class _Turn:
         if not found:
             return Stepped(Step.STALE)
         lane = next((lane for lane in found if half not in lane.scopes), None)
-        if lane is None:
-            return Stepped(Step.HELD)
         ledger = Ledger(tx, tenant, self.deps.policy)
+        if lane is None:
+            return self._go_round(ledger, found, str(half))
         if blocked(tenant, lane.scopes) is not None:
             return self._park(ledger, lane)
         kind = free_shard(tx, kind_scope(lane.kind), chance)
@@ -243,6 +241,13 @@ class _Turn:
         if hold is not None:
             return Stepped(Step.HELD, hold=hold)
         return self._promote(ledger, lane, WideSlots(system, kind))
+
+    def _go_round(self, ledger: Ledger, lanes: list[Lane], half: str) -> Stepped:
+        """Only the repository that has half of the system is awake: others that sleep beside it may start instead."""
+        if not any(ledger.wake_beside(lane, half) for lane in lanes):
+            return Stepped(Step.HELD)
+        ledger.close()
+        return Stepped(Step.PARKED)
 
     def _half_holder(self, tenant: Tenant) -> str | None:
         repos = any(scope.startswith("repo:") for holder in tenant.holders.values() for scope in holder.scopes)

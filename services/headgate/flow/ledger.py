@@ -30,6 +30,8 @@ from headgate.store.transaction import Torn, Tx
 
 EVENTS_IN_RUN = 32
 RECEIPTS_IN_RUN = 4
+LOOK = 32
+"""So many lanes are looked at for one that does not need a repository which has half of the system."""
 DAY_MS = 24 * 3600 * 1000
 
 
@@ -171,6 +173,15 @@ class Ledger:
             raise Torn(f"a run of lane {lane} moved while it was found")
         return found
 
+    def wake_beside(self, lane: Lane, shunned: str) -> bool:
+        """`lane` is awake and may not start now, because of `shunned`: whoever sleeps on a scope of it with room, and
+        does not need `shunned`, would sleep for nothing. Of each kind the first wakes; whether any did."""
+        before = self.tenant
+        for scope in tenants.freed_scopes(self.tenant, lane.scopes):
+            for kind in sorted(self.tenant.parked.get(scope, {})):
+                self._wake_one(scope, kind, shunned)
+        return self.tenant is not before
+
     def line_shard(self, chance: float, bound: bool) -> Shard | None:
         """A shard of the line with a free place; without one None, or any shard if the run cannot be refused."""
         free = free_shard(self.tx, LINE, chance)
@@ -226,12 +237,13 @@ class Ledger:
             for kind in sorted(self.tenant.parked.get(scope, {})):
                 self._wake_one(scope, kind)
 
-    def _wake_one(self, scope: str, kind: str) -> None:
+    def _wake_one(self, scope: str, kind: str, shunned: str | None = None) -> None:
         conditions = (("tenant", "==", self.tenant.id), ("state", "==", "parked"), ("on", "==", scope))
-        found = self.tx.hint(Lane, where(Lane, *conditions, ("kind", "==", kind), order=("head",), limit=1))
-        for lane in found:
-            if lane.state is not LaneState.PARKED or lane.on != scope:
-                raise Torn(f"lane {lane.id} moved while it was found")
+        limit = 1 if shunned is None else LOOK
+        found = self.tx.hint(Lane, where(Lane, *conditions, ("kind", "==", kind), order=("head",), limit=limit))
+        if any(lane.state is not LaneState.PARKED or lane.on != scope for lane in found):
+            raise Torn(f"a lane parked on {scope} moved while it was found")
+        for lane in [lane for lane in found if shunned not in lane.scopes][:1]:
             self._move(lane, lane_woken(lane))
 
     def _move(self, before: Lane, after: Lane) -> Lane:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 from headgate.core import tenant as tenants
-from headgate.core.lane import Lane, LaneState
 from headgate.core.line import stands_in_line
 from headgate.core.run import IN_FLIGHT, Run
 from headgate.core.scopes import SYSTEM, TENANT, kind_scope
@@ -18,15 +17,11 @@ from headgate.verify.picture import Picture
 def passed_over(picture: Picture, started: Run, by_key: bool) -> list[str]:
     """Runs of the same tenant and kind that could have started instead: those of a smaller key or (no key) any.
 
-    Left out are those of a repository that holds a slot already (no repository gets half of the system before others),
-    and those that sleep on a scope for which only such a lane is awake.
+    Left out are those of a repository that holds a slot already: no repository gets half of the system before others.
     """
     after = picture.get(Tenant, started.tenant)
     before = tenants.give(after, started.id, 0)
     held_back = {scope for holder in before.holders.values() for scope in holder.scopes if scope.startswith("repo:")}
-    for lane in picture.all(Lane):
-        if lane.state is LaneState.READY and lane.tenant == after.id and held_back.intersection(lane.scopes):
-            held_back.update(lane.scopes)
     return [
         run.id
         for run in picture.live
