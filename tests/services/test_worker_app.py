@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from headgate.flow.cancel import cancel
 from headgate.web.certificates import Certificates
 from headgate.web.oidc import PushVerifier
 from headgate.wiring import System
-from headgate.worker.app import create_worker
+from headgate.worker.app import create_worker, push_verifier
 from tests.support import pushes
 from tests.support.pushes import MALFORMED, Push, data, unwrapped, wrapped
 from tests.support.systems import OWNER, TENANT, eventually, pubsub_system, said, stored, submit
@@ -190,6 +191,32 @@ def guarded(tmp_path: Path) -> Iterator[tuple[System, FlaskClient]]:
             wall_ms=lambda: NOW * 1000,
         )
         yield system, create_worker(system, verifier).test_client()
+
+
+def test_each_door_has_its_own_account(tmp_path: Path):
+    """Whoever may call the sweep may not push, and the other way round."""
+    scheduler = "clock@test-project.iam.gserviceaccount.com"
+    oidc = {"HEADGATE_PUSH_AUTH": "oidc", "HEADGATE_PUSH_AUDIENCE": AUDIENCE, "HEADGATE_PUSH_SERVICE_ACCOUNT": ACCOUNT}
+    with pubsub_system(tmp_path, **oidc, HEADGATE_SWEEP_SERVICE_ACCOUNT=scheduler) as system:
+        known = Certificates(certificates, lambda: 0.0, system.deps.telemetry)
+        verifier = replace(push_verifier(system), certificates=known, wall_ms=lambda: NOW * 1000)
+        client = create_worker(system, verifier).test_client()
+        for path, account, status in (
+            (SWEEP, scheduler, 200),
+            (SWEEP, ACCOUNT, 401),
+            (PUSH, ACCOUNT, 204),
+            (PUSH, scheduler, 401),
+            (DEAD_LETTER, scheduler, 401),
+        ):
+            answer = post(client, path, wrapped(pushes.GOOD), Authorization=bearer(token(email=account)))
+            assert answer.status_code == status, (path, account)
+
+
+def test_a_message_that_comes_again_says_how_often(client: FlaskClient, system: System):
+    post(client, PUSH, wrapped(pushes.GOOD, deliveryAttempt=1))
+    assert not said(system, "push.redelivered")
+    post(client, PUSH, wrapped(pushes.GOOD, deliveryAttempt=11))
+    assert [fact["delivery_attempt"] for fact in said(system, "push.redelivered")] == [11]
 
 
 STRANGERS = {

@@ -64,6 +64,11 @@ def system(tmp_path: Path) -> Iterator[System]:
         yield built
 
 
+def test_a_probe_finds_it_alive(tmp_path: Path) -> None:
+    with worker(tmp_path, TOWARDS_EMULATOR) as (url, _):
+        assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
+
+
 def push(url: str, run: Run) -> httpx.Response:
     return httpx.post(f"{url}/pubsub/push", content=wrapped(data(run.id, run.fence)).body, timeout=60)
 

@@ -102,6 +102,13 @@ class Settings:
     push_service_account: str | None = _variable(
         "HEADGATE_PUSH_SERVICE_ACCOUNT", _ACCOUNT, None, "service account that signs pushes; needed for oidc"
     )
+    sweep_service_account: str | None = _variable(
+        "HEADGATE_SWEEP_SERVICE_ACCOUNT",
+        _ACCOUNT,
+        None,
+        "service account as which the scheduler calls the sweep",
+        shown="HEADGATE_PUSH_SERVICE_ACCOUNT",
+    )
     push_endpoint: str = _variable(
         "HEADGATE_PUSH_ENDPOINT",
         URL,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -61,6 +61,8 @@ class _Worker:
         self._system = system
         self._deps = system.deps
         self._verifier = verifier
+        account = system.settings.sweep_service_account or verifier.service_account
+        self._scheduler = replace(verifier, service_account=account)
 
     def push(self) -> Response:
         """Execute the run of a message; answers when the attempt is over and its outcome is stored."""
@@ -72,11 +74,11 @@ class _Worker:
 
     def sweep(self) -> Response:
         """One round of the sweep; answers how many of each it found."""
-        with self._verified():
+        with self._verified(self._scheduler):
             return jsonify(asdict(sweep.sweep(self._deps, self._system.dispatcher)))
 
     def _deal_with(self, act: Callable[[Envelope, bytes], None]) -> Response:
-        with self._verified():
+        with self._verified(self._verifier):
             body = b""
             try:
                 body = _body()
@@ -110,11 +112,11 @@ class _Worker:
         dead_letters.bury(self._deps, self._system.dispatcher, pushed.message, _text(body))
 
     @contextlib.contextmanager
-    def _verified(self) -> Iterator[None]:
+    def _verified(self, verifier: PushVerifier) -> Iterator[None]:
         """What is done inside is done for Pub/Sub or the scheduler, and logged under the request's id."""
         with correlated(request_id=correlation().request_id, traceparent=correlation().traceparent):
             try:
-                self._verifier.verify(request.headers.get("Authorization"))
+                verifier.verify(request.headers.get("Authorization"))
             except Unauthenticated as refused:
                 self._deps.telemetry.warning(
                     "push.refused", reason=refused.code, detail=refused.detail, path=request.path

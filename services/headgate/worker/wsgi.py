@@ -16,6 +16,7 @@ from flask import Flask
 
 from headgate import wiring
 from headgate.settings import load_settings_from_environment
+from headgate.web.health import ALIVE
 from headgate.wiring import System
 from headgate.worker.app import create_worker
 
@@ -26,7 +27,9 @@ def app() -> Flask:
     system.start()
     atexit.register(system.close)
     _stop_on_sigterm(system)
-    return create_worker(system)
+    worker = create_worker(system)
+    worker.add_url_rule(ALIVE, ALIVE, lambda: {"status": "ok"}, provide_automatic_options=False)
+    return worker
 
 
 def _stop_on_sigterm(system: System) -> None:
