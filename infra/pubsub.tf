@@ -1,10 +1,6 @@
 # A message is the name of a run that may start. What cannot be delivered goes to the dead letters: one subscription
 # brings them to the worker, which ends their runs and records them, another keeps them for the people who look at them.
 
-data "google_project" "this" {
-  project_id = var.project_id
-}
-
 locals {
   # Pub/Sub itself forwards dead letters, as this account.
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
@@ -13,24 +9,24 @@ locals {
 }
 
 resource "google_pubsub_topic" "runs" {
-  name = "runs"
+  name   = local.names.runs
+  labels = local.labels
+
+  depends_on = [google_project_service.api]
 }
 
 resource "google_pubsub_topic" "dead_letters" {
-  name                       = "runs-dead-letters"
+  name                       = local.names.dead_letters
+  labels                     = local.labels
   message_retention_duration = local.month
-}
 
-# As this account Pub/Sub calls the worker; it may do nothing else.
-resource "google_service_account" "push" {
-  account_id   = "headgate-push"
-  display_name = "headgate: Pub/Sub push"
-  description  = "Calls the worker with runs; nothing else."
+  depends_on = [google_project_service.api]
 }
 
 resource "google_pubsub_subscription" "runs_push" {
-  name  = "runs-push"
-  topic = google_pubsub_topic.runs.id
+  name   = local.names.push
+  labels = local.labels
+  topic  = google_pubsub_topic.runs.id
 
   ack_deadline_seconds       = var.push.ack_deadline_seconds
   message_retention_duration = var.push.retention
@@ -43,11 +39,11 @@ resource "google_pubsub_subscription" "runs_push" {
   }
 
   push_config {
-    push_endpoint = "${var.worker_url}/pubsub/push"
+    push_endpoint = "${google_cloud_run_v2_service.service["worker"].uri}/pubsub/push"
 
     oidc_token {
-      service_account_email = google_service_account.push.email
-      audience              = var.worker_url
+      service_account_email = google_service_account.identity["push"].email
+      audience              = local.worker_audience
     }
   }
 
@@ -64,8 +60,9 @@ resource "google_pubsub_subscription" "runs_push" {
 
 # Without this one a run whose message was given up holds its slots until the sweep has published it in vain for hours.
 resource "google_pubsub_subscription" "dead_letters_push" {
-  name  = "runs-dead-letters-push"
-  topic = google_pubsub_topic.dead_letters.id
+  name   = local.names.letters_push
+  labels = local.labels
+  topic  = google_pubsub_topic.dead_letters.id
 
   ack_deadline_seconds       = 60
   message_retention_duration = local.month
@@ -75,11 +72,11 @@ resource "google_pubsub_subscription" "dead_letters_push" {
   }
 
   push_config {
-    push_endpoint = "${var.worker_url}/pubsub/dead-letter"
+    push_endpoint = "${google_cloud_run_v2_service.service["worker"].uri}/pubsub/dead-letter"
 
     oidc_token {
-      service_account_email = google_service_account.push.email
-      audience              = var.worker_url
+      service_account_email = google_service_account.identity["push"].email
+      audience              = local.worker_audience
     }
   }
 
@@ -91,25 +88,13 @@ resource "google_pubsub_subscription" "dead_letters_push" {
 }
 
 resource "google_pubsub_subscription" "dead_letters" {
-  name  = "runs-dead-letters-pull"
-  topic = google_pubsub_topic.dead_letters.id
+  name   = local.names.letters_pull
+  labels = local.labels
+  topic  = google_pubsub_topic.dead_letters.id
 
   message_retention_duration = local.month
 
   expiration_policy {
     ttl = ""
   }
-}
-
-# Without both of these grants Pub/Sub goes on delivering for ever, and says so nowhere.
-resource "google_pubsub_topic_iam_member" "forward" {
-  topic  = google_pubsub_topic.dead_letters.id
-  role   = "roles/pubsub.publisher"
-  member = local.pubsub_agent
-}
-
-resource "google_pubsub_subscription_iam_member" "forwarded" {
-  subscription = google_pubsub_subscription.runs_push.id
-  role         = "roles/pubsub.subscriber"
-  member       = local.pubsub_agent
 }

@@ -1,5 +1,6 @@
 terraform {
-  required_version = ">= 1.8"
+  # 1.9: the validation of a variable may look at others.
+  required_version = ">= 1.9"
 
   required_providers {
     google = {
@@ -7,14 +8,6 @@ terraform {
       version = ">= 7, < 9"
     }
   }
-}
 
-provider "google" {
-  project = var.project_id
-  region  = var.region
-
-  default_labels = {
-    app         = "headgate"
-    environment = var.environment
-  }
+  # Where the state lives is the environment's business: see backend.tf.example.
 }
