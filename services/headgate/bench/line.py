@@ -10,8 +10,9 @@ from headgate.core.lifecycle import created
 from headgate.core.policy import LineBounds, Policy
 from headgate.core.run import Run
 from headgate.core.submission import Submission, run_of
+from headgate.core.tenant import Tenant
 from headgate.delivery.port import Message
-from headgate.flow import overview, work
+from headgate.flow import overview, places, work
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.ledger import Ledger
 from headgate.handlers.interface import Done
@@ -31,25 +32,26 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """Of one length: seconds from a finished run's commit to the next run's, and of a look at a position; documents that
-    a store would bill for a finish and the promotion after it."""
+    """Of one length: seconds from a finished run's commit to the next run's; of a run's position; of all that is told of
+    its wait (reasons, holders, estimate). Documents that a store would bill for a finish and the promotion after it."""
 
     length: int
     promotion: tuple[float, ...]
     position: tuple[float, ...]
+    told: tuple[float, ...]
     reads: float
     writes: float
 
     def as_json(self) -> Mapping[str, object]:
         """For scripts: milliseconds, documents."""
-        figures = {"promotion": self.promotion, "position": self.position}
+        figures = {"promotion": self.promotion, "position": self.position, "told": self.told}
         shares = {"P50Ms": 0.5, "P99Ms": 0.99}
-        told = {
+        times = {
             name + word: round(percentile(seconds, share) * 1000, 3)
             for name, seconds in figures.items()
             for word, share in shares.items()
         }
-        return {"queued": self.length, **told, "reads": self.reads, "writes": self.writes}
+        return {"queued": self.length, **times, "reads": self.reads, "writes": self.writes}
 
 
 class Hold:
@@ -117,8 +119,8 @@ def _rounds(scenes: Sequence[Scene], rounds: int) -> Iterator[tuple[float, ...]]
 
 def _line(scene: Scene, promotion: tuple[float, ...]) -> Line:
     reads, writes = (round(count / len(promotion), 2) for count in (scene.billed.reads, scene.billed.writes))
-    position = tuple(_looks(scene.place, len(promotion)))
-    return Line(length=scene.length, promotion=promotion, position=position, reads=reads, writes=writes)
+    position, told = _looks(scene.place, len(promotion))
+    return Line(length=scene.length, promotion=promotion, position=position, told=told, reads=reads, writes=writes)
 
 
 def _scene(ground: Ground, length: int, progress: Progress) -> Scene:
@@ -165,13 +167,17 @@ def _promotion(scene: Scene) -> float:
     return timed.seconds
 
 
-def _looks(place: Place, rounds: int) -> list[float]:
-    """Looks at places near the end of the line, the dear ones."""
-    queued = (("tenant", "==", TENANT), ("state", "==", "queued"))
-    seconds = []
-    for run in place.deps.store.query(Run, where(Run, *queued, order=("-created_at",), limit=rounds)):
-        began = place.deps.timing.monotonic()
-        line = overview.line_of(place.deps, run)
-        seconds.append(place.deps.timing.monotonic() - began)
-        assert line is not None
-    return seconds
+def _looks(place: Place, rounds: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Looks at runs near the end of the line, the dear ones: seconds for the place, and for everything."""
+    deps, queued = place.deps, (("tenant", "==", TENANT), ("state", "==", "queued"))
+    runs = deps.store.query(Run, where(Run, *queued, order=("-created_at",), limit=rounds))
+    tenant = deps.store.get(Tenant, TENANT)
+    assert tenant is not None
+    found = []
+    for run in runs:
+        began = deps.timing.monotonic()
+        places.places(deps, tenant, [run])
+        counted = deps.timing.monotonic()
+        overview.line_of(deps, run)
+        found.append((counted - began, deps.timing.monotonic() - counted))
+    return tuple(place for place, _ in found), tuple(told for _, told in found)
