@@ -72,12 +72,17 @@ WORKER = "scene:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """Where and how a scene is played: `store` is sqlite or firestore, `folder` its own (its name is the project)."""
+    """Where and how a scene is played: `store` is sqlite or firestore, `folder` its own (the project is called by it)."""
 
     store: str
     folder: Path
     seed: int
     mutant: str | None = None
+
+    @property
+    def project(self) -> str:
+        """The folder's name as a project may be called: temporary folders have underscores, projects end in a letter."""
+        return f"{self.folder.name.replace('_', '-')}-x"
 
 
 @dataclass
@@ -320,6 +325,6 @@ def _backend(setting: Setting, points: Points, ids: Names, timing: sources.Syste
         from headgate.store.firestore import FirestoreBackend  # grpc takes half a second to import, more under strace
 
         host = os.environ["FIRESTORE_EMULATOR_HOST"]
-        return FirestoreBackend(setting.folder.name, emulator_host=host, timing=timing, new_id=ids.commit)
+        return FirestoreBackend(setting.project, emulator_host=host, timing=timing, new_id=ids.commit)
     made = Transactionless if setting.mutant == NO_TRANSACTION else TracedSqlite
     return made(setting.folder / "headgate.db", points)
