@@ -210,3 +210,13 @@ def test_the_bar_is_for_terminals(cli, monkeypatch, capsys):
     assert "races" in result.err
     assert commands.MANY.keys() == commands.FEW.keys()
     assert races.PROCESSES == 2
+
+
+def test_an_emulator_that_is_not_there_is_said_in_one_line(cli, monkeypatch):
+    from headgate.verify import live
+
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1")
+    monkeypatch.setattr(live, "PATIENCE", 0)
+    result = cli("verify", "races", "--store", "firestore", "--n", "2")
+    assert result.code == 3
+    assert "Traceback" not in result.err

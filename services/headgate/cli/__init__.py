@@ -11,6 +11,7 @@ from headgate.cli import output
 from headgate.cli.app import headgate
 from headgate.cli.exits import Exit, Failure
 from headgate.cli.session import Session
+from headgate.core.errors import Unavailable
 from headgate.policy_file import PolicyError
 from headgate.settings import SettingsError
 
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end(_usage(wrong), session)
     except (SettingsError, PolicyError) as wrong:
         return _end(Failure(Exit.USAGE, *wrong.problems), session)
+    except Unavailable as away:  # proofs and benchmarks speak to their store themselves
+        return _end(Failure(Exit.UNREACHABLE, away.detail), session)
 
 
 def _usage(wrong: click.ClickException) -> Failure:

@@ -23,7 +23,7 @@ MEANINGS: Mapping[Exit, str] = MappingProxyType(
         Exit.OK: "it worked; of submit --wait and run watch: the run completed",
         Exit.FAILED: "the run did not complete, or the server refused (limit, pause, full line): reason and receipt are said",
         Exit.USAGE: "wrong usage, a wrong setting or policy, or a request that can never be accepted as it stands",
-        Exit.UNREACHABLE: "the server cannot be reached",
+        Exit.UNREACHABLE: "the server (or a proof's store) cannot be reached",
         Exit.DENIED: "not authenticated, not allowed, or there is no such thing",
         Exit.INTERRUPTED: "interrupted (Ctrl-C)",
     }

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from headgate.core.access import Caller, Role
+from headgate.core.errors import Unavailable
 from headgate.core.policy import Policy
 from headgate.delivery.port import Delivery
 from headgate.flow import setup
@@ -20,6 +21,8 @@ from headgate.store.reader import Store
 from headgate.verify.places import KINDS, Anything, NoArtifacts, Place, Silence
 
 T = TypeVar("T")
+PATIENCE = 10
+"""How often a store that does not answer is asked again before a proof begins."""
 
 
 def live_place(name: str, backend: Backend, broker: Delivery, policy: Policy) -> Place:
@@ -40,10 +43,21 @@ def live_place(name: str, backend: Backend, broker: Delivery, policy: Policy) ->
 
 
 def prepare(place: Place, tenants: Sequence[str], plan: str) -> None:
-    """Scopes, and tenants of a plan."""
+    """Scopes, and tenants of a plan. Raises Unavailable when the store stays away."""
+    _awaken(place)
     setup.prepare(place.deps, place.dispatcher)
     for tenant in tenants:
         setup.create_tenant(place.deps, tenant, plan, quota_exempt=True)
+
+
+def _awaken(place: Place) -> None:
+    """Wait for a store that has only just been started: an emulator takes seconds for its first answer."""
+    for _ in range(PATIENCE):
+        try:
+            return place.deps.store.ping()
+        except Unavailable:
+            place.deps.timing.sleep(1.0)
+    place.deps.store.ping()
 
 
 def owner(tenant: str) -> Caller:
