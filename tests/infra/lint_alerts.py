@@ -185,6 +185,25 @@ def our_metrics_are_asked_for_by_promql(infra: Infra) -> Iterator[str]:
             yield f"{entry['id']}: only what comes by the clock may be missed"
 
 
+def policies_say_what_the_catalogue_says(infra: Infra) -> Iterator[str]:
+    """Severity is a field, not a label; somebody is told; what exceeds the threshold fires."""
+    policy = infra.resource("google_monitoring_alert_policy", "alert")
+    for attribute, text in (
+        ("for_each", "local.catalogue"),
+        ("display_name", "each.key"),
+        ("severity", "each.value.severity"),
+        ("notification_channels", "local.channels[each.value.severity]"),
+        ("enabled", ""),
+    ):
+        if policy[attribute] != text:
+            yield f"alerts.tf: {attribute} is {policy[attribute]!r}, not {text!r}"
+    for condition in policy.below("condition_threshold"):
+        if condition["comparison"] != '"COMPARISON_GT"' or condition["duration"] != "each.value.for":
+            yield "alerts.tf: a threshold fires above, after the time that the catalogue says"
+    if not any("each.value.runbook" in text for text in policy.texts()):
+        yield "alerts.tf: the runbook is not named"
+
+
 def nothing_is_alerted_on_that_no_code_emits(infra: Infra) -> Iterator[str]:
     """metrics.yaml is the code's table; and what is in the table is alerted on, or listed as only explaining."""
     if infra.texts["metrics.yaml"] != rendered():
@@ -218,7 +237,17 @@ def numbers_of_both_worlds_agree(infra: Infra) -> Iterator[str]:
 
 
 RULES = (
-    ids_are_unique_and_seeds_stand, thresholds_come_from_variables, variables_of_thresholds_are_used, metrics_are_known,
-    aligners_are_legal, rates_are_per_second, shares_are_ratios, ratios_have_traffic, times_are_what_the_api_takes,
-    our_metrics_are_asked_for_by_promql, nothing_is_alerted_on_that_no_code_emits, numbers_of_both_worlds_agree,
-)  # fmt: skip
+    ids_are_unique_and_seeds_stand,
+    thresholds_come_from_variables,
+    variables_of_thresholds_are_used,
+    metrics_are_known,
+    aligners_are_legal,
+    rates_are_per_second,
+    shares_are_ratios,
+    ratios_have_traffic,
+    times_are_what_the_api_takes,
+    policies_say_what_the_catalogue_says,
+    our_metrics_are_asked_for_by_promql,
+    nothing_is_alerted_on_that_no_code_emits,
+    numbers_of_both_worlds_agree,
+)

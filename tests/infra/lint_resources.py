@@ -113,6 +113,38 @@ def pushes_are_signed_and_have_time(infra: Infra) -> Iterator[str]:
         yield "the worker's timeout and the deadline of a push are not the same"
 
 
+def the_sweep_is_called(infra: Infra) -> Iterator[str]:
+    job = infra.resource("google_cloud_scheduler_job", "sweep")
+    for token in job.below("oidc_token"):
+        if token["audience"] != "local.worker_audience" or '["scheduler"]' not in token["service_account_email"]:
+            yield "the sweep is called as the scheduler's account, for the worker's audience"
+    if not list(job.below("oidc_token")) or job["paused"] == "true" or not job["attempt_deadline"]:
+        yield "nobody calls the sweep"
+
+
+def no_message_holds_up_others(infra: Infra) -> Iterator[str]:
+    """Ordering would let one poisoned message stall all that share its key; without back-off it would come at once."""
+    for one in infra.blocks("resource", "google_pubsub_subscription"):
+        if one["enable_message_ordering"] not in ("", "false"):
+            yield f"{one.labels[1]}: messages are ordered"
+        if list(one.below("push_config")) and not list(one.below("retry_policy")):
+            yield f"{one.labels[1]}: no back-off"
+
+
+def data_outlives_mistakes(infra: Infra) -> Iterator[str]:
+    database = infra.resource("google_firestore_database", "headgate")
+    if database["point_in_time_recovery_enablement"] != '"POINT_IN_TIME_RECOVERY_ENABLED"':
+        yield "the database cannot be put back to a moment"
+    if "var.deletion_protection" not in database["delete_protection_state"]:
+        yield "the database is not protected"
+    if not list(infra.blocks("resource", "google_firestore_backup_schedule")):
+        yield "the database has no backups"
+    for kind in ("index", "field"):
+        for one in infra.blocks("resource", f"google_firestore_{kind}"):
+            if one["database"] != "google_firestore_database.headgate.name" or not one["for_each"]:
+                yield f"{'.'.join(one.labels)}: indexes and time to live come from firestore_indexes.yaml, for our database"
+
+
 def dead_letters_are_kept_as_long(infra: Infra) -> Iterator[str]:
     """At least as long as what they come from; the source's retention is bounded by its variable's validation."""
     month = SPAN.match(infra.locals["month"])
@@ -230,8 +262,20 @@ def numbers_google_does_not_check(infra: Infra) -> Iterator[str]:
 
 
 RULES = (
-    everything_parses, it_stands_alone, dead_letters_can_be_forwarded, pushes_are_signed_and_have_time,
-    dead_letters_are_kept_as_long, nobody_has_too_much, no_secret_is_in_the_state, buckets_are_private, images_are_digests,
-    services_are_watched_and_protected, labels_are_on_everything, environment_and_settings_agree,
+    everything_parses,
+    it_stands_alone,
+    dead_letters_can_be_forwarded,
+    pushes_are_signed_and_have_time,
+    the_sweep_is_called,
+    no_message_holds_up_others,
+    data_outlives_mistakes,
+    dead_letters_are_kept_as_long,
+    nobody_has_too_much,
+    no_secret_is_in_the_state,
+    buckets_are_private,
+    images_are_digests,
+    services_are_watched_and_protected,
+    labels_are_on_everything,
+    environment_and_settings_agree,
     numbers_google_does_not_check,
-)  # fmt: skip
+)

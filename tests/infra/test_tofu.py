@@ -44,6 +44,7 @@ def run(module: Path, *command: str) -> str:
 
 
 @pytest.mark.tofu
+@pytest.mark.timeout(600)
 def test_the_module_is_valid_and_its_tests_pass(tofu: str, module: Path) -> None:
     run(module, tofu, "fmt", "-check", "-recursive", "-diff")
     run(module, tofu, "init", "-backend=false", "-input=false", "-no-color")
@@ -54,6 +55,7 @@ def test_the_module_is_valid_and_its_tests_pass(tofu: str, module: Path) -> None
 
 
 @pytest.mark.tofu
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("file", "before", "after"),
     [
@@ -83,6 +85,7 @@ def keep_only(test: Path, name: str) -> None:
 
 
 @pytest.mark.tofu
+@pytest.mark.timeout(600)
 def test_from_nothing_in_one_go_and_then_no_change(tofu: str, module: Path) -> None:
     """Only with a provider that is known to open no connection: with the real one this would build a system."""
     if not os.environ.get("HEADGATE_TOFU_STANDIN"):
