@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # p
 
 from headgate.cli.app import headgate
 from headgate.cli.session import Session
-from tests.infra import metrics_file, readme
+from tests.infra import metrics_file, metrics_page, readme
 from tests.infra.reading import INFRA, Infra, read
 
 RUNBOOKS = INFRA.parent / "runbooks"
@@ -99,6 +99,10 @@ def test_a_command_that_is_none_is_noticed(line: str) -> None:
 
 def test_metrics_yaml_is_the_codes_table() -> None:
     assert metrics_file.FILE.read_text() == metrics_file.rendered(), "python -m tests.infra.metrics_file"
+
+
+def test_the_page_of_metrics_is_up_to_date(infra: Infra) -> None:
+    assert metrics_page.FILE.read_text() == metrics_page.rendered(infra), "python -m tests.infra.metrics_page"
 
 
 def test_the_readme_is_up_to_date(infra: Infra) -> None:
