@@ -20,6 +20,14 @@ SEEDS = {
 }
 """What was asked for by name: metric, variable of the threshold, severity, how long."""
 
+ASKED_FOR = {
+    "line_nearly_full", "run_starving", "rejection_rate", "drain_active", "drain_too_long", "tenant_paused_long", "slot_drift",
+    "slot_leaks", "sweep_stalled", "dlq_forwarded", "dlq_unattended", "dlq_forwarding_broken", "push_blocked", "unfair",
+    "start_slo_fast", "firestore_errors", "firestore_contention", "concurrency_high", "repo_dominates", "run_failure_ratio",
+    "api_slo_fast", "api_slo_slow", "api_slo_drift", "message_loss_risk", "push_error_ratio", "api_unreachable",
+}  # fmt: skip
+"""Alerts that may be changed and not dropped."""
+
 NOT_ALERTED = {
     "promotions", "runs_retried", "redeliveries", "publish_failures", "requests_limited", "dead_letters", "drain_seconds",
     "paused_scopes", "drain_runs_left", "dead_letters_open",
@@ -37,11 +45,14 @@ def ids_are_unique_and_seeds_stand(infra: Infra) -> Iterator[str]:
     for id, times in Counter(entry["id"] for entry in infra.alerts).items():
         if times > 1:
             yield f"{id} is there {times} times"
+    yield from (f"{id} is missing" for id in sorted(ASKED_FOR - {entry["id"] for entry in infra.alerts}))
     raw = {entry["id"]: entry for entry in infra.entries}
     for id, (metric, variable, severity, duration) in SEEDS.items():
         entry = raw.get(id, {})
         [condition] = entry.get("conditions", [{}])
         stands = condition.get("threshold") == f"${{{variable}}}" and metric in condition.get("filter", "")
+        stands = stands and "${push_subscription}" in condition["filter"] and condition["period"] == "60s"
+        stands = stands and condition["aligner"] == ("ALIGN_MAX" if "age" in id else "ALIGN_MEAN")
         if not stands or entry["severity"] != severity or entry["for"] != duration:
             yield f"{id} is not as it was given"
 
@@ -185,6 +196,24 @@ def our_metrics_are_asked_for_by_promql(infra: Infra) -> Iterator[str]:
             yield f"{entry['id']}: only what comes by the clock may be missed"
 
 
+def objectives_count_what_they_say(infra: Infra) -> Iterator[str]:
+    slo = infra.resource("google_monitoring_slo", "objective")
+    for ratio in slo.below("good_total_ratio"):
+        if (
+            '"http_failures"' not in ratio["bad_service_filter"]
+            or '"http_answers"' not in ratio["total_service_filter"]
+        ):
+            yield "slo: failures are the bad, answers are all"
+    for cut in slo.below("distribution_cut"):
+        if '"start_delay_ms"' not in cut["distribution_filter"] or any(r["min"] != "0" for r in cut.below("range")):
+            yield "slo: a start is good from 0 to the objective"
+    for entry in infra.alerts:
+        if entry["kind"] == "burn":
+            long, short = (int(window.removesuffix("s")) for window in entry["windows"])
+            if not long >= 10 * short:
+                yield f"{entry['id']}: the windows are a long one and a short one"
+
+
 def policies_say_what_the_catalogue_says(infra: Infra) -> Iterator[str]:
     """Severity is a field, not a label; somebody is told; what exceeds the threshold fires."""
     policy = infra.resource("google_monitoring_alert_policy", "alert")
@@ -246,6 +275,7 @@ RULES = (
     shares_are_ratios,
     ratios_have_traffic,
     times_are_what_the_api_takes,
+    objectives_count_what_they_say,
     policies_say_what_the_catalogue_says,
     our_metrics_are_asked_for_by_promql,
     nothing_is_alerted_on_that_no_code_emits,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from headgate.settings.table import variables
+import yaml
+
+from headgate.settings import load_settings
+from headgate.settings.table import SettingsError, variables
+from headgate.store.documents import INDEXED
 from tests.infra.hcl import Block
 from tests.infra.reading import Infra
 
@@ -81,6 +85,8 @@ def dead_letters_can_be_forwarded(infra: Infra) -> Iterator[str]:
             yield f"{one.labels[1]}: no dead-letter policy"
         for policy in policies:
             topic = policy["dead_letter_topic"].removesuffix(".id")
+            if policy["max_delivery_attempts"] != "var.push.max_delivery_attempts":
+                yield f"{one.labels[1]}: late_deliveries compares with var.push.max_delivery_attempts"
             yield from _grants(grants, topic, f"google_pubsub_subscription.{one.labels[1]}")
             if not any(topic in other["topic"] and not list(other.below("push_config")) for other in plain):
                 yield f"{topic}: no subscription keeps the dead letters for people"
@@ -118,6 +124,8 @@ def the_sweep_is_called(infra: Infra) -> Iterator[str]:
     for token in job.below("oidc_token"):
         if token["audience"] != "local.worker_audience" or '["scheduler"]' not in token["service_account_email"]:
             yield "the sweep is called as the scheduler's account, for the worker's audience"
+    if job["schedule"] != '"* * * * *"':
+        yield "the sweep comes every minute; alerts and leases count on it"
     if not list(job.below("oidc_token")) or job["paused"] == "true" or not job["attempt_deadline"]:
         yield "nobody calls the sweep"
 
@@ -139,6 +147,9 @@ def data_outlives_mistakes(infra: Infra) -> Iterator[str]:
         yield "the database is not protected"
     if not list(infra.blocks("resource", "google_firestore_backup_schedule")):
         yield "the database has no backups"
+    ends = {collection for collection, fields in INDEXED.items() if "expire_at" in fields}
+    kept = set(yaml.safe_load(infra.texts["firestore_indexes.yaml"])["ttl"])
+    yield from (f"{collection}: what has expired is kept for ever" for collection in sorted(ends - kept))
     for kind in ("index", "field"):
         for one in infra.blocks("resource", f"google_firestore_{kind}"):
             if one["database"] != "google_firestore_database.headgate.name" or not one["for_each"]:
@@ -154,6 +165,48 @@ def dead_letters_are_kept_as_long(infra: Infra) -> Iterator[str]:
     for one in infra.blocks("resource", "google_pubsub_subscription"):
         if "dead_letters" in one["topic"] and one["message_retention_duration"] != "local.month":
             yield f"{one.labels[1]}: dead letters are kept for a month"
+
+
+GRANTS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("google_cloud_run_v2_service_iam_member", "worker"): (
+        '"push"',
+        '"scheduler"',
+        '"roles/run.invoker"',
+        '["worker"]',
+    ),
+    ("google_pubsub_topic_iam_member", "runs"): (
+        '"api"',
+        '"worker"',
+        '"publisher"',
+        '"viewer"',
+        "google_pubsub_topic.runs.id",
+    ),
+    ("google_project_iam_member", "database"): ('"api"', '"worker"', '"roles/datastore.user"'),
+    ("google_project_iam_member", "monitoring"): (
+        "roles/monitoring.viewer",
+        "roles/monitoring.metricWriter",
+        '["worker"]',
+    ),
+    ("google_project_iam_member", "logs"): ('"api"', '"worker"', '"roles/logging.logWriter"'),
+    ("google_storage_bucket_iam_member", "artifacts"): ("roles/storage.objectViewer", "roles/storage.objectUser"),
+    ("google_secret_manager_secret_iam_member", "policy"): (
+        '"api"',
+        '"worker"',
+        '"roles/secretmanager.secretAccessor"',
+    ),
+    ("google_service_account_iam_member", "sign_pushes"): ('["push"]', "local.pubsub_agent"),
+}
+"""What the parts need to do their work: without one of these something fails that no plan shows."""
+
+
+def everybody_has_what_they_need(infra: Infra) -> Iterator[str]:
+    for (kind, name), needed in GRANTS.items():
+        texts = " ".join(infra.resource(kind, name).texts())
+        yield from (f"{kind}.{name}: {one} is missing" for one in needed if one not in texts)
+    if infra.resource("google_cloud_run_v2_service", "service")["custom_audiences"] != "each.value.audiences" or (
+        "[local.worker_audience]" not in infra.locals["services"]
+    ):
+        yield "the worker does not accept the audience of its callers' tokens"
 
 
 def nobody_has_too_much(infra: Infra) -> Iterator[str]:
@@ -237,6 +290,40 @@ def environment_and_settings_agree(infra: Infra) -> Iterator[str]:
     yield from (f"{name} is set: take it off NOT_SET_HERE" for name in sorted(set_ & set(NOT_SET_HERE)))
 
 
+EXAMPLES = {
+    "var.project_id": "acme-headgate",
+    "var.firestore_database": "headgate",
+    "var.log_level": "INFO",
+    "local.worker_audience": "https://headgate-worker.acme-headgate.internal",
+    "google_storage_bucket.artifacts.name": "acme-headgate-artifacts",
+}
+"""What some expressions come to."""
+
+
+def the_services_start_with_their_environment(infra: Infra) -> Iterator[str]:
+    """The settings themselves read what is set here."""
+    given = {}
+    for name, text in re.findall(r"^\s*([A-Z][A-Z0-9_]+)\s*=\s*(.+?)\s*$", infra.locals["environment"], re.MULTILINE):
+        given[name] = text.strip('"') if text.startswith('"') else _example(infra, text)
+    try:
+        settings = load_settings(given)
+    except SettingsError as wrong:
+        yield from wrong.problems
+        return
+    if (settings.store, settings.delivery, settings.push_auth) != ("firestore", "pubsub", "oidc"):
+        yield "production runs on Firestore and Pub/Sub, and pushes prove who they are"
+    if settings.push_service_account == settings.sweep_service_account:
+        yield "Pub/Sub and the scheduler have one account: whoever may call the sweep may push"
+
+
+def _example(infra: Infra, text: str) -> str:
+    if found := re.search(r'identity\["(\w+)"\]\.email', text):
+        return f"headgate-{found[1]}@acme-headgate.iam.gserviceaccount.com"
+    if found := re.fullmatch(r"local\.names\.(\w+)", text):
+        return infra.names[found[1]]
+    return "8" if text.startswith("tostring(") else EXAMPLES.get(text, text)
+
+
 def _dynamics(block: Block) -> Iterator[Block]:
     for inner in block.blocks:
         if inner.type == "dynamic":
@@ -270,6 +357,7 @@ RULES = (
     no_message_holds_up_others,
     data_outlives_mistakes,
     dead_letters_are_kept_as_long,
+    everybody_has_what_they_need,
     nobody_has_too_much,
     no_secret_is_in_the_state,
     buckets_are_private,
@@ -277,5 +365,6 @@ RULES = (
     services_are_watched_and_protected,
     labels_are_on_everything,
     environment_and_settings_agree,
+    the_services_start_with_their_environment,
     numbers_google_does_not_check,
 )

@@ -115,3 +115,7 @@ def test_a_mistake_is_seen(promtool: str, tmp_path: Path, before: str, after: st
     found = tried(promtool, tmp_path, wrong, changed)
     assert found.returncode != 0
     assert "FAILED" in found.stdout + found.stderr
+
+
+def test_ci_gets_the_program() -> None:
+    assert "[promtool]=prometheus" in (Path(__file__).parents[2] / ".ci" / "run").read_text()
