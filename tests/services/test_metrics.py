@@ -8,9 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from headgate.core.errors import Unavailable
 from headgate.telemetry.exposition import CONTENT_TYPE
 from headgate.telemetry.metrics import COUNTERS, DISTRIBUTIONS, GAUGES
 from headgate.web.auth import PUBLIC
+from headgate.wiring import System
 from tests.services.served import Api, Server, Stage, build_system
 
 LINE = re.compile(r'(# (HELP|TYPE) headgate_\w+ .+|headgate_\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? -?[0-9.e+-]+)')
@@ -52,3 +54,20 @@ def test_local_is_not_from_elsewhere(tmp_path: Path) -> None:
     assert client.get("/metrics", environ_base={"REMOTE_ADDR": "127.0.0.1"}).status_code == 200
     assert client.get("/metrics", environ_base={"REMOTE_ADDR": "10.0.0.7"}).status_code == 401
     system.close()
+
+
+def test_the_counters_are_told_while_the_store_is_away(
+    api: Api, system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just then they are wanted; gauges that are not known are not there."""
+
+    def away(*_: object) -> None:
+        raise Unavailable("The store does not answer.")
+
+    assert api.get("/tenants", key=api.operator).status == 200  # the key is known from now on
+    monkeypatch.setattr(system.deps.store, "every", away)
+    found = api.get("/metrics", key=api.operator)
+    lines = found.content.decode().splitlines()
+    assert found.status == 200
+    assert 'headgate_store_errors_total{action="metrics.unavailable",reason="STORE_UNAVAILABLE"} 1' in lines
+    assert not any("headgate_runs{" in line for line in lines)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headgate.api.exchange import Ask, Reply, View
 from headgate.api.operation import TEXT, TEXT_SCHEMA, Answer, Operation
 from headgate.core.access import Permission
+from headgate.core.errors import Unavailable
 from headgate.flow import gauges
 from headgate.telemetry.exposition import CONTENT_TYPE, exposition
+from headgate.telemetry.metrics import Sample
 from headgate.wiring import System
 
 METRICS_PATH = "/metrics"
@@ -33,8 +37,18 @@ class MetricsViews:
         return {"getMetrics": self.metrics}
 
     def metrics(self, ask: Ask) -> Reply:
-        """Every metric that has a value. Without a caller the setting has opened it to this machine."""
+        """Every metric that has a value: the gauges have none while the store is away. Without a caller the setting has
+        opened it to this machine."""
         if ask.known is not None:
             ask.require(Permission.PLATFORM_READ)
-        text = exposition(gauges.current(self._system.deps), self._system.counting.counted())
+        samples = self._gauges()  # first: what goes wrong with them is counted too
+        text = exposition(samples, self._system.counting.counted())
         return Reply(body=text, headers={"Content-Type": CONTENT_TYPE})
+
+    def _gauges(self) -> Sequence[Sample]:
+        deps = self._system.deps
+        try:
+            return gauges.current(deps)
+        except Unavailable as away:
+            deps.telemetry.warning("metrics.unavailable", reason=str(away.code), detail=away.detail)
+            return ()

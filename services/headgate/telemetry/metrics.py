@@ -154,7 +154,14 @@ COUNTERS = (
     Counter(
         name="store_errors",
         help="What failed because the store was away (STORE_UNAVAILABLE) or contended (STORE_CONTENTION).",
-        actions=("http.unavailable", "dispatch.unavailable", "alarm.unavailable", "sweep.unavailable", "sweep.failed"),
+        actions=(
+            "http.unavailable",
+            "dispatch.unavailable",
+            "alarm.unavailable",
+            "sweep.unavailable",
+            "sweep.failed",
+            "metrics.unavailable",
+        ),
         labels={"action": "action", "reason": "reason"},
     ),
     Counter(
