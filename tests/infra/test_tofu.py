@@ -92,6 +92,8 @@ def test_from_nothing_in_one_go_and_then_no_change(tofu: str, module: Path) -> N
         pytest.skip("HEADGATE_TOFU_STANDIN is not set: an apply without mocks would ask Google")
     (module / "test.auto.tfvars").write_text((module / "envs" / "production.tfvars.example").read_text())
     run(module, tofu, "init", "-backend=false", "-input=false", "-no-color")
+    staging = "-var-file=envs/staging.tfvars.example"
+    run(module, tofu, "plan", "-input=false", "-no-color", staging)
     run(module, tofu, "apply", "-auto-approve", "-input=false", "-no-color")
     assert "No changes." in run(module, tofu, "plan", "-detailed-exitcode", "-input=false", "-no-color")
 

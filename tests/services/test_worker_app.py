@@ -372,6 +372,7 @@ def test_while_the_store_is_down_everything_comes_again(
             broken.setattr(system.deps.store, verb, down)
         assert_unavailable(post(client, path, push_of(run)))
     assert stored(system, run).state == "pending"
+    assert {fact["reason"] for fact in said(system, "http.unavailable")} == {"STORE_UNAVAILABLE"}
 
 
 def test_a_stopping_worker_sends_messages_on(system: System, client: FlaskClient):
@@ -379,6 +380,7 @@ def test_a_stopping_worker_sends_messages_on(system: System, client: FlaskClient
     system.executor.stop()
     assert_unavailable(push(client, run))
     assert stored(system, run).state == "pending"
+    assert not said(system, "http.unavailable")  # nothing is wrong with the store: nobody is woken
 
 
 def test_a_bug_is_ours_and_shows_nothing(system: System, client: FlaskClient, monkeypatch: pytest.MonkeyPatch):

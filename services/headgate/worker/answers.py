@@ -12,6 +12,10 @@ from headgate.web.correlation import REQUEST_ID, Correlation, correlation_of
 from headgate.web.problems import Problem
 
 
+class Stopping(Unavailable):
+    """This process stops: somebody else does it. Nothing is wrong with the store."""
+
+
 def answer_errors(app: Flask, deps: Deps) -> None:
     """Name the requests of `app`, and answer what they raise."""
 
@@ -32,7 +36,7 @@ def answer_errors(app: Flask, deps: Deps) -> None:
 
     @app.errorhandler(HeadgateError)
     def ours(error: HeadgateError) -> Response:
-        if isinstance(error, Unavailable):
+        if isinstance(error, Unavailable) and not isinstance(error, Stopping):
             deps.telemetry.warning("http.unavailable", reason=str(error.code), path=request.path)
         problem = problems.of_error(error, correlation().request_id)
         return bug(error) if problem.status == 500 else _answer(problem)

@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from headgate.core.errors import Unauthenticated, Unavailable
+from headgate.core.errors import Unauthenticated
 from headgate.delivery import envelope
 from headgate.delivery.envelope import Envelope, Malformed
 from headgate.flow import dead_letters, sweep
@@ -25,7 +25,7 @@ from headgate.telemetry.logs import correlated, redacted
 from headgate.web.certificates import Certificates, fetch_google
 from headgate.web.oidc import PushVerifier
 from headgate.wiring import System
-from headgate.worker.answers import answer_errors, correlation
+from headgate.worker.answers import Stopping, answer_errors, correlation
 
 DEAD_LETTER_PATH = "/pubsub/dead-letter"
 SWEEP_PATH = "/tasks/sweep"
@@ -106,7 +106,7 @@ class _Worker:
             facts = {"run_id": pushed.message.run_id, "delivery_attempt": pushed.attempt}
             self._deps.telemetry.info("push.redelivered", **facts)
         if self._system.executor.handle(pushed.message) is Handled.STOPPING:
-            raise Unavailable("This worker is stopping.", retry_after=1)
+            raise Stopping("This worker is stopping.", retry_after=1)
 
     def _bury(self, pushed: Envelope, body: bytes) -> None:
         dead_letters.bury(self._deps, self._system.dispatcher, pushed.message, _text(body))
