@@ -86,7 +86,7 @@ def test_who_is_new_does_not_start_ahead_of_the_pace(tmp_path: Path) -> None:
     late = world.accepted(on_limit=OnLimit.QUEUE)
     assert world.state(late) == "queued"
     assert world.run(late).receipts[0]["binding"] == "PRESSURE_SLOW"
-    assert world.refused(on_limit=OnLimit.REJECT) == "SCOPE_LIMIT_CONCURRENCY"
+    assert world.refused(on_limit=OnLimit.REJECT) == "OVERLOADED"
     world.clock.forward(0.5)
     sweep.start_due(world.deps, world.dispatcher)
     assert world.state(late) == "pending"
@@ -214,9 +214,7 @@ def test_no_repo_takes_more_than_half_while_others_could_start(tmp_path: Path) -
 
 def test_without_the_rule_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control."""
-    from headgate.flow import dispatch
-
-    monkeypatch.setattr(dispatch, "half_holder", lambda tenant, cap: None)
+    monkeypatch.setattr(brakes, "half_holder", lambda tenant, cap: None)
     assert repos_in_flight(half_case(tmp_path)).count("o/small") == 0
 
 

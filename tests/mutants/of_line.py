@@ -60,8 +60,8 @@ LINE = (
         "a-resume-lets-all-go",
         "The resumed tenant does not ramp.",
         "flow/pause.py",
-        "ramp_since=tx.now, next_start=0",
-        "ramp_since=None, next_start=0",
+        "ledger.tenant = brakes.take_up(ledger.tenant, scope, tx.now, deps.policy.pressure)",
+        "pass",
         BRAKES,
     ),
     Mutant(

@@ -297,6 +297,16 @@ def _pressure(request: Request, view: View, policy: Policy) -> Refuse | None:
     )
 
 
+def _held_back(word: str, policy: Policy) -> Refuse:
+    """Slots are free, and starts are held back: to a run that will not wait, for a while."""
+    return Refuse(
+        code=Code.OVERLOADED,
+        error="System overloaded",
+        reason=f"Starts are held back at the moment ({word}), and this run is not to wait. Try again later.",
+        retry_after=policy.retry_after_paused,
+    )
+
+
 # --- scopes
 
 
@@ -343,9 +353,10 @@ def _scopes(request: Request, view: View, policy: Policy) -> Decision:
             return concurrency_refusal(scope, view.tenant, policy)
     if blocking:
         return Wait(blocked_by=blocking[0].name)
+    if view.wide.held_back and when_full(request, view.tenant, SYSTEM, policy) is OnLimit.REJECT:
+        return _held_back(view.wide.held_back, policy)
     if view.wide.waiters or view.wide.held_back:
-        # No barging: whoever could start and waits goes first; and nobody starts ahead of a pace. To a run that will
-        # not wait either is a full system.
+        # No barging: whoever could start and waits goes first. To a run that will not wait that is a full system.
         if when_full(request, view.tenant, SYSTEM, policy) is OnLimit.REJECT:
             ahead = FullScope(name=SYSTEM, used=view.wide.system_used, limit=view.wide.system_cap)
             return concurrency_refusal(ahead, view.tenant, policy)

@@ -39,6 +39,14 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ramp:
+    """Since when a scope takes up again, and the moment of its next start (ms)."""
+
+    since: int
+    next_start: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """`cap` is its plan's concurrent runs; `defaults` the caps of a user, repo or org; `base` those of the policy file for
     one scope; `limits` those set at run time (any scope, `tenant` too), `overrides` the same with who, why and until
@@ -70,10 +78,8 @@ class Tenant:
     waiting: int = 0
     ready: Counts = field(default_factory=dict)
     parked: Mapping[str, Counts] = field(default_factory=dict)
-    ramp_since: int | None = None
-    """When it was resumed (ms): for a while its starts are paced."""
-    next_start: int = 0
-    """While they are: the moment (ms) of its next start."""
+    ramps: Mapping[str, Ramp] = field(default_factory=dict)
+    """By local scope (`tenant`, `user:ada` …): what was resumed while others waited for it takes up again at a pace."""
     served: float = 0.0
     """Slot-seconds of its finished runs, by weight, never behind the fleet when it comes back from idleness."""
     turn: float = 0.0

@@ -29,7 +29,7 @@ from headgate.core.scopes import SYSTEM, TENANT, kind_scope
 from headgate.core.tenant import Tenant, blocked
 from headgate.core.wide import Control
 from headgate.delivery.port import DeliveryDown, Message
-from headgate.flow.brakes import Hold, half_holder, held, short_of_memory
+from headgate.flow.brakes import Hold, Shunned, held, paused_for, short_of_memory, shunned
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.ledger import LOOK, Ledger, WideSlots, free_shard
 from headgate.flow.receipts import Facts, next_receipt_id, receipt_of, with_receipt
@@ -61,6 +61,7 @@ class Stepped:
     run: Run | None = None
     kinds: frozenset[str] = frozenset()
     hold: Hold | None = None
+    halved: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ class Rests:
             return replace(self, kinds=kinds)
         if hold is not None and hold.scope != TENANT:
             return replace(self, kinds=kinds | {hold.scope.partition(":")[2]})
-        return replace(self, tenants=self.tenants | {tenant}, halved=self.halved or hold is None)
+        return replace(self, tenants=self.tenants | {tenant}, halved=self.halved or stepped.halved)
 
 
 class Dispatcher:
@@ -147,19 +148,23 @@ class Dispatcher:
     def _pass(self, promoted: dict[str, Run], broker_up: bool) -> bool:
         """Start what can start; whether the broker still takes messages. Who kicked waits for one dead publish, not for
         one a run: what follows it is left to the sweep."""
-        rests, stale, halves = Rests(), 0, True
+        rests, stale, halves, ahead = Rests(), 0, True, list[Hint]()
+        limited = self.out
         try:
             while not rests.over:
-                next_up = self._next_tenant(rests)
+                next_up, rests = self._next_tenant(rests, ahead)
                 if next_up is None:
                     if not rests.halved:
                         break
                     rests, halves = Rests(), False  # nobody else could start: half of the system is no bound then
                     continue
-                turn = _Turn(self._deps, next_up, rests.kinds, self._system_cap if halves else _no_cap)
+                cap = self._system_cap if halves else _no_cap
+                turn = _Turn(self._deps, next_up, rests.kinds, cap, limited)
                 stepped = self._deps.store.transact(turn.body, next_up.value.id)
                 rests = rests.after(stepped, next_up.value.id)
                 self._wake_up_for(stepped.hold)
+                if stepped.step is not Step.HELD:
+                    ahead.clear()  # whose turn it is may have changed
                 stale = stale + 1 if stepped.step is Step.STALE else 0
                 if self._stuck(stale, next_up.value.id):
                     break
@@ -191,14 +196,30 @@ class Dispatcher:
         self._deps.telemetry.error("dispatch.stuck", tenant=tenant, remedy="run `headgate audit`")
         return True
 
-    def _next_tenant(self, rests: Rests) -> Hint | None:
-        kinds = [kind for kind in self._deps.kinds if kind not in rests.kinds]
-        if not kinds:
-            return None
-        limit = 1 + len(rests.tenants)
-        query = where(Tenant, ("offers", "array_contains_any", kinds), order=("turn",), limit=limit)
-        found = self._deps.store.hints(Tenant, query)
-        return next((hint for hint in found if hint.value.id not in rests.tenants), None)
+    def _next_tenant(self, rests: Rests, ahead: list[Hint]) -> tuple[Hint | None, Rests]:
+        """Whose turn it is, and what rests then: tenants that take up again and must wait are passed over here. `ahead` =
+        those that were read already; pages grow, so that many who rest cost as many reads, not their square."""
+        while True:
+            while ahead:
+                hint = ahead.pop(0)
+                if hint.value.id not in rests.tenants and not self._waits(hint.value):
+                    return hint, rests
+                rests = replace(rests, tenants=rests.tenants | {hint.value.id})
+            kinds = [kind for kind in self._deps.kinds if kind not in rests.kinds]
+            limit = 1 + 2 * len(rests.tenants)
+            query = where(Tenant, ("offers", "array_contains_any", kinds), order=("turn",), limit=limit)
+            found = self._deps.store.hints(Tenant, query) if kinds else []
+            ahead += [hint for hint in found if hint.value.id not in rests.tenants]
+            if not ahead:
+                return None, rests
+
+    def _waits(self, tenant: Tenant) -> bool:
+        """Whether it takes up again and its next start is yet to come; we wake up for it."""
+        if TENANT not in tenant.ramps:
+            return False
+        hold = paused_for(tenant, (TENANT,), self._deps.store.now(), self._deps.policy.pressure)
+        self._wake_up_for(hold)
+        return hold is not None
 
 
 def _no_cap() -> int | None:
@@ -213,6 +234,8 @@ class _Turn:
     hint: Hint
     out: frozenset[str]
     system_cap: Callable[[], int | None]
+    limited: frozenset[str]
+    """Kinds that the pass before found full or closed: who starts in one was kept waiting by it."""
 
     def body(self, tx: Tx) -> Stepped:
         """Steps 2 to 6. What it finds stale it leaves alone: the pass looks again."""
@@ -225,13 +248,14 @@ class _Turn:
             return Stepped(Step.SYSTEM_FULL)
         if set(system.closed) - self.out:
             return Stepped(Step.KINDS_CLOSED, kinds=frozenset(system.closed))
-        found = self._ready_lanes(tx, tenant, half := self._half_holder(tenant))
+        around = self._shunned(tenant, tx.now)
+        found = self._ready_lanes(tx, tenant, around)
         if not found:
             return Stepped(Step.STALE)
-        lane = next((lane for lane in found if half not in lane.scopes), None)
+        lane = next((lane for lane in found if around.scopes.isdisjoint(lane.scopes)), None)
         ledger = Ledger(tx, tenant, self.deps.policy)
         if lane is None:
-            return self._go_round(ledger, found, str(half))
+            return self._go_round(ledger, found, around)
         if blocked(tenant, lane.scopes) is not None:
             return self._park(ledger, lane)
         kind = free_shard(tx, kind_scope(lane.kind), chance)
@@ -242,22 +266,22 @@ class _Turn:
             return Stepped(Step.HELD, hold=hold)
         return self._promote(ledger, lane, WideSlots(system, kind))
 
-    def _go_round(self, ledger: Ledger, lanes: list[Lane], half: str) -> Stepped:
-        """Only the repository that has half of the system is awake: others that sleep beside it may start instead."""
-        if not any(ledger.wake_beside(lane, half) for lane in lanes):
-            return Stepped(Step.HELD)
+    def _go_round(self, ledger: Ledger, lanes: list[Lane], around: Shunned) -> Stepped:
+        """Only lanes that may not start now are awake: others that sleep beside them may start instead."""
+        if not any(ledger.wake_beside(lane, around.scopes) for lane in lanes):
+            return Stepped(Step.HELD, hold=around.hold, halved=around.half)
         ledger.close()
         return Stepped(Step.PARKED)
 
-    def _half_holder(self, tenant: Tenant) -> str | None:
+    def _shunned(self, tenant: Tenant, now: int) -> Shunned:
         repos = any(scope.startswith("repo:") for holder in tenant.holders.values() for scope in holder.scopes)
-        return half_holder(tenant, self.system_cap()) if repos else None
+        return shunned(tenant, now, self.deps.policy.pressure, self.system_cap() if repos else None)
 
-    def _ready_lanes(self, tx: Tx, tenant: Tenant, half: str | None) -> list[Lane]:
-        """The first in line; beside a repository that is to be left out, the first few."""
+    def _ready_lanes(self, tx: Tx, tenant: Tenant, around: Shunned) -> list[Lane]:
+        """The first in line; beside scopes that are to be gone round, the first few."""
         kinds = [kind for kind in tenant.offers if kind not in self.out]
         conditions = (("tenant", "==", tenant.id), ("state", "==", "ready"), ("kind", "in", kinds))
-        return tx.hint(Lane, where(Lane, *conditions, order=("head",), limit=1 if half is None else LOOK))
+        return tx.hint(Lane, where(Lane, *conditions, order=("head",), limit=LOOK if around.scopes else 1))
 
     def _park(self, ledger: Ledger, lane: Lane) -> Stepped:
         ledger.set_lane(lane, lane.head)
@@ -272,6 +296,8 @@ class _Turn:
         hold = short_of_memory(self.deps, run.limits.memory_bytes, ledger.tx.now)
         if hold is not None:
             return Stepped(Step.HELD, hold=hold)
+        if lane.kind in self.limited:
+            ledger.forgive()
         receipt = self._receipt(ledger, run, slots)
         ledger.leave_line(run)
         run = advance(ledger.take(run, slots), Change.PROMOTE, ledger.tx.now)

@@ -11,10 +11,22 @@ from dataclasses import replace
 from math import log
 
 from headgate.core.admission import Refuse, waits_for
-from headgate.core.forecast import Estimate, Holder, Lane, Share, Sketch, Slots, expected_releases, forecast
+from headgate.core.forecast import (
+    Estimate,
+    Holder,
+    Lane,
+    Share,
+    Sketch,
+    Slots,
+    expected_releases,
+    forecast,
+    not_before,
+    paced_wait,
+)
 from headgate.core.run import Forecast, Run
 from headgate.core.scopes import SYSTEM, TENANT, full_name, kind_scope
 from headgate.core.tenant import Tenant, limit
+from headgate.core.wide import Control
 from headgate.flow.deps import Deps
 from headgate.flow.history import durations
 from headgate.flow.places import composition
@@ -69,7 +81,33 @@ def _forecast(deps: Deps, tenant: Tenant, run: Run, ahead: Sequence[Lane], now: 
     caps = _caps(tenant, (wanted, *ahead), uses)
     slots = Slots(caps=caps, own=_own(tenant), rivals=_rivals(deps, tenant, run, uses))
     holders = [*holders_of(tenant, now), *_others(tenant, run.kind, uses)]
-    return forecast(wanted, ahead, holders, lambda kind: durations(deps, kind or run.kind), slots)
+    found = forecast(wanted, ahead, holders, lambda kind: durations(deps, kind or run.kind), slots)
+    return None if found is None else not_before(found, _paced(deps, tenant, (*ahead, wanted), now))
+
+
+def _paced(deps: Deps, tenant: Tenant, line: Sequence[Lane], now: int) -> float:
+    """In how many seconds the last of `line` may start under the paces in force, of the fleet and inside the tenant."""
+    control = deps.kept.of(
+        ("control",), deps.timing.monotonic(), TOLD_SECONDS, lambda _: deps.store.get(Control, SYSTEM)
+    )
+    slow, ramps = (control.pressure.slow, control.ramps) if control else (False, {})
+    policy, kind = deps.policy.pressure, line[-1].kind
+    every, alike = sum(lane.count for lane in line), sum(lane.count for lane in line if lane.kind == kind)
+    waits = [
+        paced_wait(sum(lane.count for lane in line if scope in (TENANT, *lane.scopes)), False, ramp.since, now, policy)
+        for scope, ramp in tenant.ramps.items()
+        if scope in (TENANT, *line[-1].scopes)
+    ]
+    if slow or SYSTEM in ramps:
+        waits.append(paced_wait(_turns(deps, tenant, every), slow, ramps.get(SYSTEM), now, policy))
+    if kind_scope(kind) in ramps:
+        waits.append(paced_wait(_turns(deps, tenant, alike), False, ramps[kind_scope(kind)], now, policy))
+    return max(waits, default=0.0)
+
+
+def _turns(deps: Deps, tenant: Tenant, own: int) -> int:
+    """Starts of all tenants until the own `own`-th: the others go side by side with it."""
+    return own + sum(min(own, other.waiting) for other in offering(deps) if other.id != tenant.id)
 
 
 def come_back(deps: Deps, tenant: Tenant, refusal: Refuse, kind: str, now: int) -> Mapping[str, Sequence[float]]:

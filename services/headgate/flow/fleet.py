@@ -16,10 +16,12 @@ from headgate.core.limits import Override
 from headgate.core.policy import PressurePolicy
 from headgate.core.run import LIVE, Run
 from headgate.core.scopes import LINE, SYSTEM, kind_scope
+from headgate.core.tenant import Tenant
 from headgate.core.wide import Control, ModeState, Shard
 from headgate.flow import audit
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
+from headgate.flow.ledger import Ledger
 from headgate.flow.revoke import revoke_all
 from headgate.store.documents import where
 from headgate.store.transaction import Tx
@@ -91,6 +93,8 @@ def _recap(deps: Deps, dispatcher: Dispatcher, scope: str, why: audit.Reason, ac
         return after
 
     after = deps.store.transact(cut, CONTROL_KEY)
+    if scope.startswith(kind_scope("")):
+        _forgive(deps, scope.removeprefix(kind_scope("")))
     deal(deps, scope)
     dispatcher.dispatch()
     return after
@@ -193,10 +197,23 @@ def open_kind(deps: Deps, dispatcher: Dispatcher, kind: str, why: audit.Reason) 
         control = ramped(control, kind_scope(kind), now, deps.policy.pressure) if resumes else control
         return replace(control, closed={k: state for k, state in control.closed.items() if k != kind})
 
+    _forgive(deps, kind)
     crowd = _somebody_waits(deps, ("kind", "==", kind))
     _flip(deps, why, "kind.resumed", change)
     dispatcher.dispatch()
     return _read_control(deps)
+
+
+def _forgive(deps: Deps, kind: str) -> None:
+    """Whom a full or closed kind has kept waiting starts at the fleet's virtual time: that saved up no credit."""
+    for tenant in deps.store.query(Tenant, where(Tenant, ("offers", "array_contains_any", [kind]), order=("turn",))):
+
+        def body(tx: Tx, id: str = tenant.id) -> None:
+            ledger = Ledger.open(tx, id, deps.policy)
+            ledger.forgive()
+            ledger.close()
+
+        deps.store.transact(body, tenant.id)
 
 
 def _somebody_waits(deps: Deps, *conditions: tuple[str, str, str]) -> bool:

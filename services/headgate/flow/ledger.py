@@ -21,7 +21,7 @@ from headgate.core.lifecycle import Change, advance
 from headgate.core.line import lane_after, lane_woken, line_key, stands_in_line
 from headgate.core.policy import Policy
 from headgate.core.run import TERMINAL, Run, RunState, ShardsHeld
-from headgate.core.scopes import LINE, SYSTEM
+from headgate.core.scopes import LINE, SYSTEM, TENANT
 from headgate.core.tenant import Holder, Tenant
 from headgate.core.wide import Control, Shard
 from headgate.flow import brakes
@@ -30,8 +30,8 @@ from headgate.store.transaction import Torn, Tx
 
 EVENTS_IN_RUN = 32
 RECEIPTS_IN_RUN = 4
-LOOK = 32
-"""So many lanes are looked at for one that does not need a repository which has half of the system."""
+LOOK = 256
+"""So many lanes are looked at for one that needs no scope which is to be gone round now."""
 DAY_MS = 24 * 3600 * 1000
 
 
@@ -65,7 +65,7 @@ class Ledger:
         """Wake what can be woken, compute what follows, write the tenant. The last step of every commit of a tenant."""
         self._wake()
         after = tenants.refreshed(self.tenant)
-        if after.offers and not self._offered:
+        if set(after.offers) - set(self._offered):
             after = tenants.refreshed(tenants.lifted(after, self._virtual_time()))
         self.tenant = after
         self.tx.put(after)
@@ -73,6 +73,10 @@ class Ledger:
     def catch_up(self, virtual_time: float) -> None:
         """A tenant that is admitted directly starts at the fleet's virtual time."""
         self.tenant = tenants.lifted(self.tenant, virtual_time)
+
+    def forgive(self) -> None:
+        """The fleet's virtual time for a tenant that a full or closed kind has kept waiting: that saves up no credit."""
+        self.catch_up(self._virtual_time())
 
     # --- slots
 
@@ -97,9 +101,7 @@ class Ledger:
             control = self.tx.get(Control, scope)
             if control is not None:
                 self.tx.put(replace(control, next_start=pace.booked(control.next_start, now, per_second)))
-        own = brakes.tenant_rate(self.tenant, now, pressure)
-        if own is not None:
-            self.tenant = replace(self.tenant, next_start=pace.booked(self.tenant.next_start, now, own))
+        self.tenant = brakes.booked(self.tenant, (TENANT, *run.scopes), now, pressure)
 
     def give(self, run: Run) -> None:
         """Every slot of the run back: idempotent, and only ever in the commit that changes the run."""
@@ -173,9 +175,9 @@ class Ledger:
             raise Torn(f"a run of lane {lane} moved while it was found")
         return found
 
-    def wake_beside(self, lane: Lane, shunned: str) -> bool:
-        """`lane` is awake and may not start now, because of `shunned`: whoever sleeps on a scope of it with room, and
-        does not need `shunned`, would sleep for nothing. Of each kind the first wakes; whether any did."""
+    def wake_beside(self, lane: Lane, shunned: frozenset[str]) -> bool:
+        """`lane` is awake and may not start now, because of `shunned` scopes: whoever sleeps on a scope of it with room,
+        and needs none of them, would sleep for nothing. Of each kind the first wakes; whether any did."""
         before = self.tenant
         for scope in tenants.freed_scopes(self.tenant, lane.scopes):
             for kind in sorted(self.tenant.parked.get(scope, {})):
@@ -237,13 +239,13 @@ class Ledger:
             for kind in sorted(self.tenant.parked.get(scope, {})):
                 self._wake_one(scope, kind)
 
-    def _wake_one(self, scope: str, kind: str, shunned: str | None = None) -> None:
+    def _wake_one(self, scope: str, kind: str, shunned: frozenset[str] = frozenset()) -> None:
         conditions = (("tenant", "==", self.tenant.id), ("state", "==", "parked"), ("on", "==", scope))
-        limit = 1 if shunned is None else LOOK
+        limit = LOOK if shunned else 1
         found = self.tx.hint(Lane, where(Lane, *conditions, ("kind", "==", kind), order=("head",), limit=limit))
         if any(lane.state is not LaneState.PARKED or lane.on != scope for lane in found):
             raise Torn(f"a lane parked on {scope} moved while it was found")
-        for lane in [lane for lane in found if shunned not in lane.scopes][:1]:
+        for lane in [lane for lane in found if shunned.isdisjoint(lane.scopes)][:1]:
             self._move(lane, lane_woken(lane))
 
     def _move(self, before: Lane, after: Lane) -> Lane:

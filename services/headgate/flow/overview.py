@@ -261,7 +261,7 @@ def held_back(deps: Deps, run: Run, tenant: Tenant, control: Control | None, now
     paces = (
         pace.rate(slow, ramps.get(SYSTEM), now, policy),
         pace.rate(False, ramps.get(kind_scope(run.kind)), now, policy),
-        brakes.tenant_rate(tenant, now, policy),
+        *(rate for _, rate in brakes.ramps(tenant, (TENANT, *run.scopes), now, policy)),
     )
     if any(rate is not None for rate in paces):
         found.add(Reason.PRESSURE_SLOW)

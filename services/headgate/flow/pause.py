@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 
 from headgate.core.scopes import TENANT, full_name
 from headgate.core.tenant import Gate, Tenant
-from headgate.flow import audit
+from headgate.flow import audit, brakes
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.fleet import deal_all
@@ -83,7 +83,8 @@ def resume(deps: Deps, dispatcher: Dispatcher, tenant_id: str, scope: str, why: 
         gates = {other: held for other, held in ledger.tenant.gates.items() if other != scope}
         ledger.tenant = replace(ledger.tenant, gates=gates)
         if ledger.tenant.waiting if scope == TENANT else scope in ledger.tenant.parked:
-            ledger.tenant = replace(ledger.tenant, ramp_since=tx.now, next_start=0)  # who waited starts at a pace
+            # Who waited starts at a pace.
+            ledger.tenant = brakes.take_up(ledger.tenant, scope, tx.now, deps.policy.pressure)
         if scope != TENANT:
             ledger.touched.append(scope)
         audit.record(tx, why, "resume", full_name(tenant_id, scope), asdict(gate), None, tenant_id)

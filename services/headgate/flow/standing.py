@@ -9,7 +9,7 @@ from dataclasses import replace
 from headgate.core.pauses import STATUS_MODES
 from headgate.core.scopes import TENANT, full_name
 from headgate.core.tenant import Gate, Tenant
-from headgate.flow import audit
+from headgate.flow import audit, brakes
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.fleet import deal_all
@@ -34,7 +34,8 @@ def set_status(deps: Deps, dispatcher: Dispatcher, tenant_id: str, status: str, 
         gate = _gate(status, why, tx.now)
         ledger.tenant = replace(before, status=status, status_gate=gate)
         if status == ACTIVE and before.waiting:
-            ledger.tenant = replace(ledger.tenant, ramp_since=tx.now, next_start=0)  # who waited starts at a pace
+            # Who waited starts at a pace.
+            ledger.tenant = brakes.take_up(ledger.tenant, TENANT, tx.now, deps.policy.pressure)
         said = {"status": before.status}, {"status": status}
         audit.record(tx, why, "status.set", full_name(tenant_id, TENANT), *said, tenant_id)
         ledger.close()

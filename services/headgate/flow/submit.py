@@ -209,7 +209,9 @@ class _Attempt:
         """Nobody starts ahead of a pace, or on a host without the memory: dispatch's brakes bind here too."""
         if facts.system is None or facts.kind is None:
             return facts
+        pressure = self.deps.policy.pressure
         hold = brakes.held(ledger.tx, self.deps, ledger.tenant, facts.system, run.kind)
+        hold = hold or brakes.paused_for(ledger.tenant, run.scopes, ledger.tx.now, pressure)
         hold = hold or brakes.short_of_memory(self.deps, run.limits.memory_bytes, ledger.tx.now)
         return facts if hold is None else replace(facts, view=replace(facts.view, held_back=hold.token))
 
