@@ -88,8 +88,8 @@ def keep_only(test: Path, name: str) -> None:
 @pytest.mark.timeout(600)
 def test_from_nothing_in_one_go_and_then_no_change(tofu: str, module: Path) -> None:
     """Only with a provider that is known to open no connection: with the real one this would build a system."""
-    if not os.environ.get("HEADGATE_TOFU_STANDIN"):
-        pytest.skip("HEADGATE_TOFU_STANDIN is not set: an apply without mocks would ask Google")
+    if not os.environ.get("TOFU_STANDIN"):
+        pytest.skip("TOFU_STANDIN is not set: an apply without mocks would ask Google")
     (module / "test.auto.tfvars").write_text((module / "envs" / "production.tfvars.example").read_text())
     run(module, tofu, "init", "-backend=false", "-input=false", "-no-color")
     staging = "-var-file=envs/staging.tfvars.example"
