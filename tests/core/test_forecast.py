@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from headgate.core import pace
 from headgate.core.forecast import (
     ENOUGH,
     UNPROVED,
@@ -19,9 +20,12 @@ from headgate.core.forecast import (
     Slots,
     expected_releases,
     forecast,
+    not_before,
+    paced_wait,
     sketch,
     stretch,
 )
+from headgate.core.policy import PressurePolicy
 
 TEN = Sketch((10.0, 10.0))
 SPREAD = sketch([float(n) for n in range(1, 101)], 10.0, [0.5] * 20)
@@ -173,3 +177,51 @@ def test_expected_releases_come_in_order() -> None:
 
 def test_an_estimate_is_what_it_says() -> None:
     assert Estimate(p50=1.0, p90=2.0).basis == "history"
+
+
+# --- paces
+
+POLICY = PressurePolicy(slow_per_second=2.0, ramp_double_seconds=10.0, ramp_seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("starts", "slow", "age", "expected"),
+    [
+        (4, True, None, 2.0),  # half a second each
+        (4, True, 59.0, 2.0),  # a ramp is nowhere slower
+        (4, False, None, 0.0),  # no pace
+        (8, False, 0.0, 4.0),
+        (20, False, 0.0, 10.0),
+        (60, False, 0.0, 20.0),  # 20 at two a second, 40 at four
+        (8, False, 8.0, 3.0),  # four at two a second, four at four
+        (100_000, False, 0.0, 60.0),  # then the ramp is over
+        (100_000, False, 70.0, 0.0),
+    ],
+)
+def test_the_nth_start_under_a_pace(starts: int, slow: bool, age: float | None, expected: float) -> None:
+    since = None if age is None else 100_000 - round(age * 1000)
+    assert paced_wait(starts, slow, since, 100_000, POLICY) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("starts", [1, 7, 33, 150])
+def test_it_is_what_booking_start_after_start_comes_to(starts: int) -> None:
+    now = 0
+    for _ in range(starts):
+        per_second = pace.rate(False, 0, now, POLICY)
+        assert per_second is not None
+        now = pace.booked(now, now, per_second)
+    assert paced_wait(starts, False, 0, 0, POLICY) == pytest.approx(now / 1000, abs=0.3)
+
+
+def test_an_estimate_is_never_sooner_than_the_pace() -> None:
+    found = Estimate(p50=1.0, p90=3.0, stretch=2.0)
+    assert not_before(found, 4.0) == Estimate(p50=4.0, p90=8.0, stretch=2.0)
+    assert not_before(found, 0.5) == found
+
+
+def test_long_runs_are_met_more_often() -> None:
+    """Nine of ten take 2 s and one 150 s: a run found in flight is most likely a long one."""
+    mixed = sketch([2.0] * 90 + [150.0] * 10, 10.0)
+    assert mixed.at(0.5) == 2.0
+    assert mixed.met().at(0.5) == 150.0
+    assert TEN.met().quantiles == TEN.quantiles

@@ -11,9 +11,11 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from statistics import median
 
+from headgate.core.policy import PressurePolicy
 from headgate.core.scopes import SYSTEM, TENANT, kind_scope
 
 POINTS = 33
@@ -53,6 +55,13 @@ class Sketch:
         gap = self.quantiles[over] - low
         below = 0.0 if not over else (over - 1 + ((age - low) / gap if gap else 0.0)) / (len(self.quantiles) - 1)
         return max(0.0, self.at(below + share * (1.0 - below)) - age)
+
+    def met(self) -> Sketch:
+        """Of the runs that somebody finds in flight: a run is met as much more often as it is longer."""
+        sums = list(accumulate(self.quantiles))
+        last = len(self.quantiles) - 1
+        found = (bisect_left(sums, sums[-1] * (i + 0.5) / (last + 1)) for i in range(last + 1))
+        return replace(self, quantiles=tuple(self.quantiles[min(place, last)] for place in found))
 
 
 def sketch(durations: Iterable[float], expected: float, misses: Sequence[float] = ()) -> Sketch:
@@ -157,6 +166,30 @@ def expected_releases(holders: Iterable[Holder], durations: Durations) -> tuple[
     return tuple(sorted(durations(holder.kind).rest(holder.age or 0.0, 0.5) for holder in holders))
 
 
+def paced_wait(starts: int, slow: bool, ramp_since: int | None, now: int, policy: PressurePolicy) -> float:
+    """Seconds until the `starts`-th start from `now` (ms) under a pace (see `core.pace`), however many slots are free."""
+    if slow:
+        return starts / policy.slow_per_second  # a ramp is nowhere slower
+    if ramp_since is None:
+        return 0.0
+    age, left, waited = max(0, now - ramp_since) / 1000, float(starts), 0.0
+    while age + waited < policy.ramp_seconds:
+        doublings = int((age + waited) / policy.ramp_double_seconds + 1e-9)
+        per_second = policy.slow_per_second * 2.0 ** min(doublings, 60)
+        rest = (doublings + 1) * policy.ramp_double_seconds - age - waited
+        if left <= per_second * rest:
+            return min(waited + left / per_second, policy.ramp_seconds - age)
+        left -= per_second * rest
+        waited += rest
+    return max(0.0, policy.ramp_seconds - age)
+
+
+def not_before(found: Estimate, seconds: float) -> Estimate:
+    """The estimate of a start that a pace does not allow any sooner than in `seconds`."""
+    p50, p90 = max(found.p50, _rounded(seconds)), max(found.p90, _rounded(seconds * found.stretch))
+    return replace(found, p50=p50, p90=p90)
+
+
 def _prolonged(found: Sequence[tuple[float, float]]) -> list[float]:
     """Seconds by sample, of those that stopped early `share` times as much; sums of many vary less than one by one."""
     whole = [seconds * share for seconds, share in found]
@@ -196,8 +229,14 @@ class _Scene:
         self.run = self._own(run)
         self.rivals = slots.rivals
         self.others = [self.places(kind_scope(rival.kind), SYSTEM) for rival in slots.rivals]
+        met = {one.kind: durations(one.kind).met() for one in holders if one.age is None}
         self.held = [
-            (durations(one.kind), one.age, self.places(*one.scopes, kind_scope(one.kind), SYSTEM)) for one in holders
+            (
+                met[one.kind] if one.age is None else durations(one.kind),
+                one.age,
+                self.places(*one.scopes, kind_scope(one.kind), SYSTEM),
+            )
+            for one in holders
         ]
         self.sketches = [durations(lane.kind) for lane in ahead]
         self.rival_sketches = [durations(rival.kind) for rival in slots.rivals]
@@ -254,8 +293,7 @@ class _Sample:
     def _rest(self, known: Sketch, age: float | None) -> float:
         if age is not None:
             return known.rest(age, self._chance())
-        # Met at any moment of its life; and long runs are met more often than short ones.
-        return max(known.at(self._chance()), known.at(self._chance())) * self._chance()
+        return known.at(self._chance()) * self._chance()  # met at any moment of its life
 
     def _hold(self, seconds: float, tenant: int, places: Places) -> None:
         for place in places:
