@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from headgate.bench.counting import CountingBackend
 from headgate.core.policy import OnLimit, Policy, PressurePolicy
 from headgate.core.run import Run
-from headgate.flow import brakes, fleet, pause, pressure, sweep
+from headgate.core.submission import AskedLimits
+from headgate.flow import brakes, fleet, overview, pause, pressure, sweep
 from headgate.flow.ledger import Ledger
 from headgate.flow.pause import Pause
 from headgate.handlers.interface import Failed
-from tests.support.world import World
+from headgate.store.documents import where
+from headgate.store.sqlite import SqliteBackend
+from tests.support.world import Clock, World
 
 TENANTS = {"acme": "enterprise", "beta": "enterprise"}
 
@@ -46,6 +50,10 @@ def crowded(world: World, count: int = 12, tenant: str = "acme") -> None:
         world.accepted(tenant=tenant, on_limit=OnLimit.QUEUE)
 
 
+def queued(world: World) -> list[Run]:
+    return world.deps.store.query(Run, where(Run, ("state", "==", "queued"), order=("created_at",)))
+
+
 def test_a_resume_ramps(tmp_path: Path) -> None:
     world = a_world(tmp_path)
     crowded(world)
@@ -54,6 +62,20 @@ def test_a_resume_ramps(tmp_path: Path) -> None:
     found = starts_in(world, 5)
     assert len(found) in (9, 10)
     assert all(later - earlier >= 0.5 for earlier, later in pairwise(found))
+
+
+def test_who_ramps_is_told_when_the_pace_lets_it_start(tmp_path: Path) -> None:
+    world = a_world(tmp_path)
+    crowded(world)
+    pause.resume(world.deps, world.dispatcher, "acme", "tenant", world.why())
+    world.clock.forward(2)  # what was kept of the time before
+    found = [line for line in (overview.line_of(world.deps, run) for run in queued(world)) if line is not None]
+    told = {line.position: line.estimated_wait.p50 for line in found if line.estimated_wait is not None}
+    begin = starts_in(world, 8)
+    assert len(told) > 6
+    for position, seconds in told.items():
+        assert position is not None
+        assert abs(begin[position - 1] - seconds) <= 0.6
 
 
 def test_without_a_ramp_a_resume_lets_all_go_at_once(tmp_path: Path) -> None:
@@ -269,3 +291,64 @@ def test_without_that_it_sleeps_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """The negative control: the rule is passed although somebody else could start."""
     monkeypatch.setattr(Ledger, "wake_beside", lambda self, lane, shunned: False)
     assert repos_in_flight(beside(tmp_path)) == ["o/big", "o/big", "o/big"]
+
+
+def test_a_run_that_is_too_big_holds_back_only_its_own_tenant(tmp_path: Path) -> None:
+    world = a_world(tmp_path)
+    object.__setattr__(world.deps, "host", Host(64 * 1024 * 1024))
+    big = world.accepted(on_limit=OnLimit.QUEUE)
+    small = AskedLimits(memory_bytes=1024 * 1024)
+    others = [world.accepted(tenant="beta", limits=small, on_limit=OnLimit.QUEUE) for _ in range(3)]
+    assert world.state(big) == "queued"
+    assert [world.state(run) for run in others] == ["pending"] * 3
+
+
+def test_half_of_the_system_holds_with_many_lanes_in_front(tmp_path: Path) -> None:
+    world = a_world(tmp_path, system=6, repo=6, user=None)
+    held = [world.accepted(repo="o/big") for _ in range(6)]
+    for number in range(60):
+        world.accepted(repo="o/big", user=f"u{number}", priority=9, on_limit=OnLimit.QUEUE)
+    world.accepted(repo="o/small", on_limit=OnLimit.QUEUE)
+    for run in held[:4]:
+        world.finish(run)
+    assert repos_in_flight(world).count("o/small") == 1
+
+
+def test_resuming_one_user_paces_that_user_only(tmp_path: Path) -> None:
+    world = a_world(tmp_path)
+    pause.pause(world.deps, world.dispatcher, "acme", Pause(scope="user:ada", mode="hold"), world.why())
+    ada = [world.accepted(user="ada", on_limit=OnLimit.QUEUE) for _ in range(3)]
+    pause.resume(world.deps, world.dispatcher, "acme", "user:ada", world.why())
+    assert [world.state(run) for run in ada] == ["pending", "queued", "queued"]
+    bob = [world.accepted(user="bob") for _ in range(3)]
+    assert [world.state(run) for run in bob] == ["pending"] * 3
+    assert len(starts_in(world, 1.2)) == 2  # ada's others, half a second apart
+
+
+def test_pausing_and_resuming_again_does_not_get_round_the_ramp(tmp_path: Path) -> None:
+    world = a_world(tmp_path)
+    crowded(world)
+    for _ in range(10):
+        pause.resume(world.deps, world.dispatcher, "acme", "tenant", world.why())
+        for run in list(world.deps.store.every(Run, ("state", "==", "pending"))):
+            world.claim(run)
+        pause.pause(world.deps, world.dispatcher, "acme", Pause(mode="hold"), world.why())
+    assert in_flight(world) == 1
+
+
+def test_many_tenants_that_wait_for_their_pace_are_read_once_a_pass(tmp_path: Path) -> None:
+    tenants = {f"t{number:03}": "enterprise" for number in range(60)}
+    counted: list[CountingBackend] = []
+
+    def counting(clock: Clock) -> CountingBackend:
+        counted.append(CountingBackend(SqliteBackend(":memory:", "off", clock)))
+        return counted[0]
+
+    world = World(tmp_path, replace(Policy(), system=200), tenants={**tenants, "free": "enterprise"}, backend=counting)
+    for tenant in tenants:
+        crowded(world, 3, tenant)
+        pause.resume(world.deps, world.dispatcher, tenant, "tenant", world.why())
+    run = world.accepted(tenant="free")
+    counted[0].reset()
+    world.finish(run)
+    assert counted[0].reads < 6 * len(tenants)
