@@ -8,6 +8,9 @@ from statistics import median
 
 from headgate.core.run import Run
 
+SHORTEST = 0.25
+"""Seconds: a p90 below is taken for this one, or a wait of next to nothing would count as a miss without bounds."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
@@ -34,7 +37,7 @@ def miss(run: Run) -> float | None:
     seconds = waited(run)
     if run.forecast is None or seconds is None:
         return None
-    return seconds / max(1.0, run.forecast.p90 / run.forecast.stretch)
+    return seconds / max(SHORTEST, run.forecast.p90 / run.forecast.stretch)
 
 
 def calibration(runs: Iterable[Run]) -> Calibration:
