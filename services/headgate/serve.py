@@ -49,7 +49,8 @@ class Sweeper:
     def stop(self) -> None:
         """End; a round under way is waited for a moment."""
         self._stop.set()
-        self._thread.join(timeout=5)
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
 
     def _run(self) -> None:
         deps = self._system.deps
@@ -67,13 +68,13 @@ class Sweeper:
 def running(system: System) -> Iterator[None]:
     """The process's own threads: delivery, heart, alarm, sweep. What a dead process of this data folder held comes first."""
     sweeper = Sweeper(system)
-    shutil.rmtree(wiring.work_folder(system.place), ignore_errors=True)  # of attempts whose process was killed
-    system.start()
-    taken = sweep.reclaim(system.deps, system.dispatcher, f"{system.place}:")
-    if taken:
-        system.deps.telemetry.info("start.reclaimed", runs=taken)
-    sweeper.start()
     try:
+        shutil.rmtree(wiring.work_folder(system.place), ignore_errors=True)  # of attempts whose process was killed
+        taken = sweep.reclaim(system.deps, system.dispatcher, f"{system.place}:", living=system.executor.worker)
+        if taken:
+            system.deps.telemetry.info("start.reclaimed", runs=taken)
+        system.start()  # only now: the lines above would take away what this process executes
+        sweeper.start()
         yield
     finally:
         sweeper.stop()

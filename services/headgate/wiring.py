@@ -57,8 +57,13 @@ class System:
     counting: CountingTelemetry
 
     def start(self) -> None:
-        """Start this process's own threads: the heart of live runs, and the alarm for moments that come."""
+        """Start this process's own threads: the heart of live runs, and the alarm for moments that come.
+
+        From here on runs are executed in this process, not before.
+        """
         self.executor.start()
+        if isinstance(self.delivery, EmbeddedDelivery):
+            self.delivery.deliver_to(self.executor.handle, self._undelivered)
         self.alarm.start(self._ring)
 
     def _ring(self) -> None:
@@ -66,6 +71,13 @@ class System:
             start_due(self.deps, self.dispatcher)
         except Exception as error:  # noqa: BLE001 - an alarm that dies would be missed silently; the sweep tries again
             self.deps.telemetry.error("alarm.error", error)
+
+    def _undelivered(self, message: Message, error: BaseException) -> None:
+        telemetry = self.deps.telemetry
+        if isinstance(error, HeadgateError):
+            telemetry.warning("run.delivery_failed", run_id=message.run_id, reason=str(error.code), detail=error.detail)
+        else:
+            telemetry.error("run.delivery_failed", error, run_id=message.run_id)
 
     def close(self) -> None:
         """Stop what runs in this process and give everything back."""
@@ -101,8 +113,6 @@ def build(settings: Settings) -> System:
     place = _place(settings, ids)
     worker = f"{place}:{os.getpid()}:{ids.new('boot')}"
     executor = Executor(deps, dispatcher, worker, work_folder(place))
-    if isinstance(delivery, EmbeddedDelivery):
-        delivery.deliver_to(executor.handle, lambda message, error: _undelivered(telemetry, message, error))
     return System(
         settings=settings,
         deps=deps,
@@ -201,10 +211,3 @@ def _place(settings: Settings, ids: sources.RandomIds) -> str:
 def work_folder(place: str) -> Path:
     """Where attempts work. Under the system's temporary folder, which other users can pass: commands are not root."""
     return Path(tempfile.gettempdir()) / f"headgate-{place}"
-
-
-def _undelivered(telemetry: Telemetry, message: Message, error: BaseException) -> None:
-    if isinstance(error, HeadgateError):
-        telemetry.warning("run.delivery_failed", run_id=message.run_id, reason=str(error.code), detail=error.detail)
-    else:
-        telemetry.error("run.delivery_failed", error, run_id=message.run_id)

@@ -173,3 +173,32 @@ def test_what_cannot_be_used_is_named_with_its_remedy(tmp_path: Path) -> None:
             busy.start()
         assert busy.process is not None
         assert busy.process.returncode == 2
+
+
+@pytest.mark.parametrize("end", ["sigterm", "kill"])
+def test_a_start_with_more_room_executes_what_waited_and_takes_none_of_it_away(tmp_path: Path, end: str) -> None:
+    """The raised cap makes the start itself publish: nothing of that may begin before its clean-up and reclaim."""
+
+    def policy(cap: int) -> None:
+        (tmp_path / "policy.yaml").write_text(f"plans:\n  pro: {{concurrent: {cap}}}\nwhenFull: {{tenant: queue}}\n")
+
+    policy(1)
+    environment = {"HEADGATE_POLICY": str(tmp_path / "policy.yaml")}
+    server = Server(tmp_path / "data", environment).start()
+    with server.client() as client:
+        ids = [client.post("/tenants/pro-demo/runs", json=SLEEP).raise_for_status().json()["runId"] for _ in range(12)]
+        begun = {run for run in ids if client.get(f"/tenants/pro-demo/runs/{run}").json()["state"] != "queued"}
+    if end == "kill":
+        server.kill()
+    else:
+        server.stop()
+    policy(10)
+    again = Server(tmp_path / "data", environment, port=server.port).start()
+    try:
+        with again.client() as client:
+            ended = [wait_for_end(client, "pro-demo", run, 90) for run in ids]
+        assert {(run["state"], run["attempt"]) for run in ended if run["runId"] not in begun} == {("completed", 1)}
+        assert {run["state"] for run in ended} == {"completed"}
+        nothing_held(again)
+    finally:
+        again.stop()

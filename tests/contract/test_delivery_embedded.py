@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import pytest
 
 from headgate.delivery.embedded import EmbeddedDelivery
 from headgate.delivery.port import Message
-from tests.contract.delivery_contract import PATIENCE, Broker, DeliveryContract, Inbox, T, down_in_time, message
+from tests.contract.delivery_contract import PATIENCE, Broker, DeliveryContract, Inbox, T, message
 
 
 @pytest.fixture
@@ -58,7 +59,22 @@ def test_a_handler_that_fails_is_reported_and_the_next_message_served():
     delivery.close()
 
 
-def test_before_it_knows_whom_to_deliver_to_nothing_is_taken():
-    delivery = EmbeddedDelivery(1)
-    down_in_time(0.5, lambda: delivery.publish(message(), T))
+def test_what_comes_before_it_knows_whom_to_deliver_to_waits():
+    """A start publishes while it cleans up: nothing may begin before it has."""
+    inbox, delivery = Inbox(), EmbeddedDelivery(1)
+    for number in range(3):
+        delivery.publish(message(number), T)
+    assert inbox.taken == []
+    delivery.deliver_to(inbox.take, lambda message, error: None)
+    inbox.await_(message(0), message(1), message(2))
     delivery.close()
+
+
+def test_it_closes_though_it_never_began():
+    before = set(threading.enumerate())
+    delivery = EmbeddedDelivery(2)
+    delivery.publish(message(), T)
+    delivery.close()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()

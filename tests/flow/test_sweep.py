@@ -25,8 +25,11 @@ def test_a_broker_that_is_down_costs_nothing_but_time(world: World) -> None:
     def down(message: Message, timeout: float) -> None:
         raise DeliveryDown("no broker")
 
-    publish, world.delivery.publish = world.delivery.publish, down  # type: ignore[method-assign]
     run = world.accepted()
+    world.delivery.messages.clear()  # lost, and now the broker is away
+    publish, world.delivery.publish = world.delivery.publish, down  # type: ignore[method-assign]
+    world.clock.forward(11)
+    sweep.sweep(world.deps, world.dispatcher)
     assert world.state(run) == "pending"
     assert "run.publish_failed" in world.telemetry.actions()
     world.delivery.publish = publish  # type: ignore[method-assign]
@@ -66,6 +69,15 @@ def test_a_start_takes_back_what_the_dead_process_held(world: World) -> None:
     assert sweep.reclaim(world.deps, world.dispatcher, "embedded:") == 2
     assert world.state(running) == "queued"
     assert [m.run_id for m in world.delivery.messages] == [pending.id]
+
+
+def test_a_start_leaves_its_own_runs_alone(world: World) -> None:
+    """And takes those of every earlier boot of its place."""
+    mine, dead = world.accepted(), world.accepted()
+    work.claim(world.deps, mine.id, mine.fence, "embedded:2:new")
+    work.claim(world.deps, dead.id, dead.fence, "embedded:1:old")
+    assert sweep.reclaim(world.deps, world.dispatcher, "embedded:", living="embedded:2:new") == 1
+    assert (world.state(mine), world.state(dead)) == ("running", "queued")
 
 
 def test_what_is_expired_is_removed(world: World) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from headgate.flow import invariants
 from headgate.wiring import System
-from tests.services.served import Api, Server, Stage, build_system
+from tests.services.served import Api, Server, Stage, build_system, hold_messages
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def stage() -> Stage:
 
 @pytest.fixture
 def system(tmp_path: Path, stage: Stage) -> Iterator[System]:
-    """A system whose delivery is shut: what is admitted stays pending, so that slots stay taken."""
+    """A system whose messages go nowhere: what is admitted stays pending, so that slots stay taken."""
     made = build_system(tmp_path, stage)
-    made.delivery.close()
+    hold_messages(made)
     yield made
     assert invariants.check(made.deps).violations == ()
     made.close()
@@ -32,7 +32,7 @@ def system(tmp_path: Path, stage: Stage) -> Iterator[System]:
 def working(tmp_path: Path, stage: Stage) -> Iterator[System]:
     """A system that executes runs."""
     made = build_system(tmp_path, stage)
-    made.executor.start()
+    made.start()
     yield made
     stage.over.set()
     made.close()
@@ -48,7 +48,7 @@ def api(system: System) -> Api:
 def shared_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """An API for the tests of a module that leave nothing behind: what they ask is refused."""
     made = build_system(tmp_path_factory.mktemp("shared"), Stage())
-    made.delivery.close()
+    hold_messages(made)
     yield Api(made)
     made.close()
 

@@ -37,7 +37,7 @@ def test_a_run_over_its_limit(tmp_path: Path, hog: str, limits: dict, state: str
     commands = tmp_path / "commands.json"
     commands.write_text(json.dumps({name: {"argv": [PYTHON, "-c", code]} for name, code in HOGS.items()}))
     system = build_system(tmp_path, HEADGATE_COMMANDS=str(commands))
-    system.executor.start()
+    system.start()
     try:
         with Server(system) as server, server.client() as client, server.client(key_of(system, None)) as operator:
             asked = {"kind": "command", "input": {"command": hog}, "limits": limits}

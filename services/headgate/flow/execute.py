@@ -116,6 +116,11 @@ class Executor:
         if self._heart.is_alive():
             self._heart.join(timeout=3.0)
 
+    @property
+    def worker(self) -> str:
+        """The name under which runs are claimed here: of this boot, no other process ever has it."""
+        return self._worker
+
     def executing(self) -> int:
         """How many runs are under way here."""
         return len(self._live)

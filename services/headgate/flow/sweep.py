@@ -75,13 +75,16 @@ def start_due(deps: Deps, dispatcher: Dispatcher) -> None:
         deps.telemetry.warning("alarm.unavailable", reason=str(error.code), detail=error.detail)
 
 
-def reclaim(deps: Deps, dispatcher: Dispatcher, worker_prefix: str) -> int:
-    """At start: take back at once what a dead process of this very place held, and publish what it left pending."""
+def reclaim(deps: Deps, dispatcher: Dispatcher, worker_prefix: str, living: str = "") -> int:
+    """At start: take back at once what a dead process of this very place held, and publish what it left pending.
+
+    `living` is the name of who asks: what it holds itself is in good hands.
+    """
     taken = 0
     for run in list(
         _pages(deps, lambda limit: where(Run, ("state", "==", "running"), order=("created_at",), limit=limit))
     ):
-        if run.worker is not None and run.worker.startswith(worker_prefix):
+        if run.worker is not None and run.worker.startswith(worker_prefix) and run.worker != living:
             work.lose(deps, dispatcher, run, known_dead=True)
             taken += 1
     for run in list(
