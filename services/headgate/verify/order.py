@@ -7,17 +7,20 @@ from collections.abc import Iterator
 
 from headgate.core import tenant as tenants
 from headgate.core.line import stands_in_line
+from headgate.core.policy import PressurePolicy
 from headgate.core.run import IN_FLIGHT, Run
 from headgate.core.scopes import SYSTEM, TENANT, kind_scope
 from headgate.core.tenant import Tenant, blocked
 from headgate.core.wide import Control
+from headgate.flow.brakes import paused_for
 from headgate.verify.picture import Picture
 
 
-def passed_over(picture: Picture, started: Run, by_key: bool) -> list[str]:
+def passed_over(picture: Picture, started: Run, by_key: bool, pressure: PressurePolicy) -> list[str]:
     """Runs of the same tenant and kind that could have started instead: those of a smaller key or (no key) any.
 
-    Left out are those of a repository that holds a slot already: no repository gets half of the system before others.
+    Left out are those of a repository that holds a slot already (no repository gets half of the system before others),
+    and those in a scope that takes up again after a pause and must wait for its next start.
     """
     after = picture.get(Tenant, started.tenant)
     before = tenants.give(after, started.id, 0)
@@ -30,6 +33,7 @@ def passed_over(picture: Picture, started: Run, by_key: bool) -> list[str]:
         and (run.key < started.key or not by_key)
         and blocked(before, run.scopes) is None
         and held_back.isdisjoint(run.scopes)
+        and paused_for(after, run.scopes, started.holding_since or 0, pressure) is None
     ]
 
 
@@ -47,7 +51,7 @@ def _could_start(picture: Picture, control: Control, run: Run) -> bool:
     caps = {scope: picture.get(Control, scope).cap for scope in (SYSTEM, kind_scope(run.kind))}
     return (
         TENANT not in tenant.gates
-        and len(tenant.holders) < tenant.cap
+        and not tenants.full(tenant, TENANT)
         and blocked(tenant, run.scopes) is None
         and run.kind not in control.closed
         and all(cap is None or held[scope] < cap for scope, cap in caps.items())

@@ -159,7 +159,7 @@ class Watcher:
         if run.state is not RunState.PENDING or (before is not None and before.state is RunState.PENDING):
             return
         waited = before is not None or any(event.type == "run.queued" for event in run.events)  # in this very commit
-        passed = order.passed_over(self.picture, run, by_key=waited)
+        passed = order.passed_over(self.picture, run, waited, self._policy.pressure)
         if passed:
             raise Broken(f"run {run.id} started before {passed}, of its kind, which could have started")
 
