@@ -161,8 +161,8 @@ FLOW = (
         "everybodys-runs-are-taken-back",
         "At a start the runs of all workers count as dead, not those of this place.",
         "flow/sweep.py",
-        "if run.worker is not None and run.worker.startswith(worker_prefix):",
-        "if run.worker is not None:",
+        "if run.worker is not None and run.worker.startswith(worker_prefix) and run.worker != living:",
+        "if run.worker is not None and run.worker != living:",
         "tests/flow/test_late_attempts.py",
     ),
     Mutant(
