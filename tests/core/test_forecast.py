@@ -139,7 +139,7 @@ def test_experience_widens_p90_alone() -> None:
         ([], UNPROVED),
         ([2.0] * (ENOUGH - 1), UNPROVED),
         ([0.1] * 20, 1.0),  # never narrower
-        ([99.0] * 20, 4.0),  # a paused week is no reason to say a month
+        ([99.0] * 20, 5.0),  # a paused week is no reason to say a month
         ([0.5] * 17 + [2.0, 2.5, 3.0], 2.5),
     ],
 )

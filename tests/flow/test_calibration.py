@@ -6,13 +6,16 @@ import heapq
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from headgate.bench import fleet as bench
 from headgate.core import forecast as core
-from headgate.core.policy import Execution, OnLimit, Policy
+from headgate.core.policy import Execution, LineBounds, OnLimit, Policy, PressurePolicy
 from headgate.core.run import Run
+from headgate.core.submission import Submission
 from headgate.flow import estimates
 from headgate.flow.calibrations import ForecastReport, forecast_report
 from headgate.store.documents import where
@@ -90,6 +93,46 @@ def test_nine_of_ten_start_within_p90(tmp_path: Path, seed: int) -> None:
     assert total.within_p90 is not None
     assert 0.80 <= total.within_p90 <= 0.99
     assert 0.30 <= total.within_p50 <= 0.80
+
+
+def a_bimodal_report(seed: int, priorities: Sequence[int], users: int) -> ForecastReport:
+    """Nine runs of ten take 2 s, one takes 150: in waves, of three tenants, with 12 slots of which git has 4."""
+    wide = LineBounds(total=10**6, per_tenant=10**6, per_user=10**6)
+    policy = replace(POLICY, repo=None, line=wide, pressure=PressurePolicy(queue_depth=10**6, fleet_percent=100.0))
+    fleet = bench.Fleet(policy, dict.fromkeys("abc", "enterprise"))
+    chance, at = random.Random(seed), 0.0
+    for _ in range(700):
+        at += chance.expovariate(0.9 if int(at / 300) % 2 else 0.3)
+        asked = Submission(
+            kind=chance.choice(["command", "git"]),
+            on_limit=OnLimit.QUEUE,
+            priority=chance.choice(priorities),
+            user=f"u{chance.randrange(users)}",
+        )
+        tenant, seconds = chance.choice("aabccc"), 2.0 if chance.random() < 0.9 else 150.0
+        fleet.at(at, partial(fleet.submit, tenant, seconds, asked))
+    fleet.run()
+    return forecast_report(fleet.deps)
+
+
+@pytest.mark.parametrize(("priorities", "users"), [((5,), 1), ((2, 5, 9), 8)])
+def test_they_hold_too_where_few_runs_take_75_times_as_long(priorities: Sequence[int], users: int) -> None:
+    total = a_bimodal_report(3, priorities, users).total
+    print(f"\n{priorities}, {users} users: {total}")
+    assert total.runs > 200
+    assert total.within_p50 is not None
+    assert total.within_p90 is not None
+    assert 0.82 <= total.within_p90 <= 0.99
+    assert 0.30 <= total.within_p50 <= 0.80
+
+
+def test_who_thinks_that_all_runs_are_met_alike_is_wrong_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control: others' long runs in flight are overlooked."""
+    monkeypatch.setattr(core.Sketch, "met", lambda known: known)
+    held = a_bimodal_report(3, (5,), 1).total.within_p50
+    print(f"\n{held}")
+    assert held is not None
+    assert held < 0.30
 
 
 def ignoring_the_slots(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,29 @@ def test_why_tells_when_the_first_slot_is_expected(tmp_path: Path) -> None:
     assert (found.expected_release, found.others) == (found.holders[0].expected_end, 0)
 
 
+def test_each_holder_of_a_wide_scope_ends_as_runs_of_its_own_kind_do(tmp_path: Path) -> None:
+    world = World(tmp_path, replace(Policy(), system=1), tenants={"acme": "enterprise", "bolt": "enterprise"})
+    history(world, "bolt", 10, 200.0, kind="git")
+    history(world, "acme", 10, 2.0, kind="command")
+    world.clock.forward(31)
+    holder = world.accepted("bolt", kind="git")
+    queued = world.accepted("acme", kind="command", on_limit=QUEUE)
+
+    found = why(world.deps, world.caller(), "acme", queued.id)
+
+    assert (found.binding, found.holders, found.others) == ("system", [], 1)  # it is not acme's to see
+    assert found.expected_release == world.run(holder).holding_since + 200_000
+
+
+def test_without_a_full_scope_nobody_is_in_the_way(tmp_path: Path) -> None:
+    world = World(tmp_path, tenants={"acme": "enterprise"})
+    world.accepted()
+    pause.pause(world.deps, world.dispatcher, "acme", Pause(mode="hold"), world.why())
+    line = overview.line_of(world.deps, world.accepted(on_limit=QUEUE))
+    assert line is not None
+    assert (line.binding, line.holders) == (None, ())
+
+
 def test_who_goes_first_by_fair_share_is_said(tmp_path: Path) -> None:
     policy = replace(Policy(), system=2)
     world = World(tmp_path, policy=policy, tenants={"acme": "pro", "bolt": "pro"})

@@ -24,6 +24,7 @@ ENOUGH = 8
 """Finished runs of a kind before its history is believed."""
 UNPROVED = 1.5
 """How much wider p90 is made while nobody knows yet how well it holds."""
+MOST_STRETCH = 5.0
 SAMPLES = 32
 MOST_STARTS = 32
 """Starts that a sample simulates one by one."""
@@ -77,12 +78,13 @@ def sketch(durations: Iterable[float], expected: float, misses: Sequence[float] 
 
 def stretch(misses: Sequence[float]) -> float:
     """By how much p90 must be widened so that nine of ten hold: `misses` are the waits of late over the p90 that the
-    simulation alone gave. What it cannot see (who comes later and goes first, retries, pauses) is in there. Never
-    narrower, never more than four times."""
+    simulation alone gave. What it cannot see (who comes later and goes first, retries, pauses) is in there. A
+    little more than nine: a burst is told its waits before anything is learned from it. Never narrower, nor beyond
+    MOST_STRETCH."""
     known = sorted(misses)
     if len(known) < ENOUGH:
         return UNPROVED
-    return min(4.0, max(1.0, known[min(len(known) - 1, len(known) * 9 // 10)]))
+    return min(MOST_STRETCH, max(1.0, known[min(len(known) - 1, len(known) * 93 // 100)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

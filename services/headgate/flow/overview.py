@@ -34,7 +34,7 @@ class LineView:
     binding: str | None = None
     """The first full scope, by its local or wide name."""
     holders: tuple[str, ...] = ()
-    """The tenant's own runs in that scope, or all it has in flight."""
+    """The tenant's own runs in that scope; none without one."""
     estimated_wait: Estimate | None = None
     as_of: int | None = None
 
@@ -214,15 +214,15 @@ def _has_room(deps: Deps, scope: str) -> bool:
 def _line_view(deps: Deps, run: Run, tenant: Tenant, wide: _Wide, place: Place | None, now: int) -> LineView:
     facts = _facts(deps, run, tenant, wide, place, now)
     tokens, full = reasons(facts), full_scopes(facts)
-    binding = full[0] if full else TENANT
+    binding = full[0] if full else None
     can_tell = place is not None and foreseeable(tokens)
     return LineView(
         position=place.position if place else None,
         length=max(tenant.waiting, place.position if place else 0),
         ahead_by_priority=place.ahead_by_priority if place else 0,
         waiting_for=tokens,
-        binding=full[0] if full else None,
-        holders=tuple(id for id, held in tenant.holders.items() if in_scope(held, binding)),
+        binding=binding,
+        holders=tuple(id for id, held in tenant.holders.items() if binding is not None and in_scope(held, binding)),
         estimated_wait=estimate(deps, tenant, run, place.ahead, now) if place and can_tell else None,
         as_of=place.as_of if place else None,
     )

@@ -53,8 +53,9 @@ def why(deps: Deps, caller: Caller, tenant_id: str, run_id: str) -> Why:
     if line is None:
         return _not_waiting(run, now)
     held = _held(deps, run, line)
-    ends = {id: _expected_end(deps, kind, since, now) for id, (kind, since) in held.items()}
-    shown = _visible(deps, caller, tenant_id, held)
+    found = [holder for holder in deps.store.get_all(Run, sorted(held)) if holder is not None] if held else []
+    ends = {holder.id: _expected_end(deps, holder.kind, held[holder.id], now) for holder in found}
+    shown = _visible(caller, tenant_id, found)
     return Why(
         run=run,
         since=_since(run),
@@ -62,7 +63,7 @@ def why(deps: Deps, caller: Caller, tenant_id: str, run_id: str) -> Why:
         said=[(token, words(token)) for token in line.waiting_for],
         binding=None if line.binding is None else full_name(tenant_id, line.binding),
         holders=sorted(
-            (_holding(found, held, ends) for found in shown), key=lambda one: (one.expected_end, one.run_id)
+            (_holding(holder, held, ends) for holder in shown), key=lambda one: (one.expected_end, one.run_id)
         ),
         others=len(held) - len(shown),
         expected_release=min(ends.values(), default=None),
@@ -71,8 +72,8 @@ def why(deps: Deps, caller: Caller, tenant_id: str, run_id: str) -> Why:
     )
 
 
-Held = Mapping[str, tuple[str, int]]
-"""Run id → its kind as far as it is known, and since when (ms) it holds."""
+Held = Mapping[str, int]
+"""Run id → since when (ms) it holds."""
 
 
 def _not_waiting(run: Run, now: int) -> Why:
@@ -105,23 +106,21 @@ def _held(deps: Deps, run: Run, line: LineView) -> Held:
         return {}
     if line.binding == SYSTEM or line.binding.startswith("kind:"):
         shards = deps.store.query(Shard, where(Shard, ("scope", "==", line.binding), order=("index",)))
-        return {id: (run.kind, since) for shard in shards for id, since in shard.holders.items()}
+        return {id: since for shard in shards for id, since in shard.holders.items()}
     tenant = deps.store.get(Tenant, run.tenant)
     holders = tenant.holders if tenant else {}
-    return {id: (one.kind, one.since) for id, one in holders.items() if in_scope(one, line.binding)}
+    return {id: one.since for id, one in holders.items() if in_scope(one, line.binding)}
 
 
-def _visible(deps: Deps, caller: Caller, tenant_id: str, held: Held) -> list[Run]:
+def _visible(caller: Caller, tenant_id: str, found: Sequence[Run]) -> list[Run]:
     """Those of the holders that are the caller's tenant's; an operator sees all."""
-    found = deps.store.get_all(Run, sorted(held)) if held else []
     sees_all = caller.may(Permission.PLATFORM_READ)
-    return [run for run in found if run is not None and (sees_all or run.tenant == tenant_id)]
+    return [run for run in found if sees_all or run.tenant == tenant_id]
 
 
 def _holding(run: Run, held: Held, ends: Mapping[str, int]) -> Holding:
-    _, since = held[run.id]
     return Holding(
-        run_id=run.id, tenant=run.tenant, kind=run.kind, user=run.user, since=since, expected_end=ends[run.id]
+        run_id=run.id, tenant=run.tenant, kind=run.kind, user=run.user, since=held[run.id], expected_end=ends[run.id]
     )
 
 
