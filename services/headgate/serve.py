@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -25,6 +24,7 @@ from headgate.api import build_front
 from headgate.core.errors import HeadgateError, Unavailable
 from headgate.delivery.port import DeliveryDown
 from headgate.flow import setup, sweep
+from headgate.handlers.removal import remove
 from headgate.settings import Settings, SettingsError
 from headgate.web.front import Front
 from headgate.wiring import System
@@ -69,7 +69,7 @@ def running(system: System) -> Iterator[None]:
     """The process's own threads: delivery, heart, alarm, sweep. What a dead process of this data folder held comes first."""
     sweeper = Sweeper(system)
     try:
-        shutil.rmtree(wiring.work_folder(system.place), ignore_errors=True)  # of attempts whose process was killed
+        _remove_work(system)  # of attempts whose process was killed
         taken = sweep.reclaim(system.deps, system.dispatcher, f"{system.place}:", living=system.executor.worker)
         if taken:
             system.deps.telemetry.info("start.reclaimed", runs=taken)
@@ -79,7 +79,16 @@ def running(system: System) -> Iterator[None]:
     finally:
         sweeper.stop()
         system.close()
-        shutil.rmtree(wiring.work_folder(system.place), ignore_errors=True)
+        _remove_work(system)
+
+
+def _remove_work(system: System) -> None:
+    """What stays costs room, and no start: the next one tries again."""
+    folder = wiring.work_folder(system.place)
+    try:
+        remove(folder)
+    except OSError as error:
+        system.deps.telemetry.warning("start.folder_left", folder=str(folder), reason=str(error))
 
 
 def serve(settings: Settings) -> int:

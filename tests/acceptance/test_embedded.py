@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -202,3 +204,18 @@ def test_a_start_with_more_room_executes_what_waited_and_takes_none_of_it_away(t
         nothing_held(again)
     finally:
         again.stop()
+
+
+def test_what_was_dug_by_runs_that_were_killed_stops_no_start(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_server(data) as server:
+        place = (data / "place").read_text()
+    left = Path(tempfile.gettempdir()) / f"headgate-{place}"
+    (left / "run_1").mkdir(parents=True)
+    code = "import os\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')"
+    subprocess.run([sys.executable, "-c", code], cwd=left / "run_1", check=True)
+    with running_server(data) as server, server.client() as client:
+        assert not (left / "run_1").exists()
+        run = client.post("/tenants/pro-demo/runs", json=ECHO).json()["runId"]
+        assert wait_for_end(client, "pro-demo", run)["state"] == "completed"
+    assert not left.exists()

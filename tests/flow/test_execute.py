@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -13,12 +15,15 @@ from headgate.core.errors import Unavailable
 from headgate.core.policy import Execution, Policy
 from headgate.core.run import Run
 from headgate.delivery.port import Message
-from headgate.flow import cancel, invariants, overview, work
+from headgate.flow import cancel, invariants, overview, sweep, work
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.execute import Executor, Handled, correlation
 from headgate.handlers.interface import Done, Failed, Job
 from headgate.sources import SystemTiming
 from tests.support.world import World
+
+DEPTH = 1500
+"""Folders in each other: more than Python's own removal can do."""
 
 
 class Scripted:
@@ -236,6 +241,126 @@ def test_output_waits_for_a_store_that_is_away_for_a_moment(stage: Stage, monkey
     stage.handle(run)
     assert tries[:2] == ["first\n", "first\n"]
     assert "".join(c.text for c in overview.output_of(stage.world.deps, stage.world.run(run))) == "first\n"
+
+
+def beats_on(stage: Stage, run: Run) -> bool:
+    """Whether the run's lease is extended from now on."""
+    before = stage.world.run(run).beat_at
+    stage.world.clock.forward(0.5)
+    for _ in range(200):
+        if stage.world.run(run).beat_at != before:
+            return True
+        threading.Event().wait(0.05)
+    return False
+
+
+def test_a_run_that_ends_takes_nobody_elses_heart(stage: Stage) -> None:
+    ends = {"short": threading.Event(), "long": threading.Event()}
+
+    def work_(job: Job) -> Done:
+        assert ends[str(job.input["which"])].wait(30)
+        return Done({})
+
+    stage.kind.work = work_
+    runs = {which: stage.world.accepted(input={"which": which}) for which in ends}
+    threads = {which: stage.in_background(run) for which, run in runs.items()}
+    assert beats_on(stage, runs["long"])
+    ends["short"].set()
+    threads["short"].join(10)
+    assert stage.world.state(runs["short"]) == "completed"
+    assert stage.executor.executing() == 1
+    assert beats_on(stage, runs["long"])
+    ends["long"].set()
+    threads["long"].join(10)
+    assert stage.world.state(runs["long"]) == "completed"
+
+
+def test_an_earlier_attempt_that_ends_here_leaves_the_later_ones_heart(stage: Stage) -> None:
+    """The first was given up while this process could not be heard, say; both are under way here for a while."""
+    ends = {1: threading.Event(), 2: threading.Event()}
+
+    def work_(job: Job) -> Done:
+        assert ends[job.attempt].wait(30)
+        return Done({"attempt": job.attempt})
+
+    stage.kind.work = work_
+    world = stage.world
+    run = world.accepted()
+    first = stage.in_background(run)
+    assert beats_on(stage, run)
+    work.lose(world.deps, world.dispatcher, world.run(run), known_dead=True)
+    world.clock.forward(60)
+    sweep.start_due(world.deps, world.dispatcher)
+    assert world.state(run) == "pending"
+    second = stage.in_background(run)
+    assert beats_on(stage, run)
+    ends[1].set()
+    first.join(10)
+    assert stage.executor.executing() == 1
+    assert beats_on(stage, run)
+    ends[2].set()
+    second.join(10)
+    assert (world.state(run), world.run(run).result) == ("completed", '{"attempt":2}')
+
+
+def test_what_is_done_when_the_worker_stops_is_not_handed_back(stage: Stage) -> None:
+    started = threading.Event()
+
+    def just_in_time(job: Job) -> Done:
+        started.set()
+        assert job.cancelled.wait(30)
+        return Done({"done": True})
+
+    stage.kind.work = just_in_time
+    run = stage.world.accepted()
+    thread = stage.in_background(run)
+    assert started.wait(10)
+    stage.executor.stop(grace=0)
+    thread.join(10)
+    assert (stage.world.state(run), stage.world.run(run).result) == ("completed", '{"done":true}')
+
+
+def test_who_cannot_renew_its_lease_stops_when_that_is_over(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else may hold the run from then on. The lease is 2 s; ten of them are time enough on a busy machine."""
+    stopped: list[bool] = []
+
+    def away(deps: Deps, run: Run, output: str = "") -> None:
+        raise Unavailable("no store")
+
+    def endless(job: Job) -> Failed:
+        stopped.append(job.cancelled.wait(20))
+        return Failed(code="HANDLER_ERROR", message="told to stop")
+
+    monkeypatch.setattr(work, "beat", away)
+    stage.kind.work = endless
+    stage.handle(stage.world.accepted())
+    assert stopped == [True]
+
+
+def test_what_a_run_dug_is_removed_and_does_not_spoil_its_outcome(stage: Stage) -> None:
+    def dig(job: Job) -> Done:
+        code = f"import os\nfor _ in range({DEPTH}): os.mkdir('d'); os.chdir('d')"
+        subprocess.run([sys.executable, "-c", code], cwd=job.workdir, check=True)
+        return Done({})
+
+    stage.kind.work = dig
+    run = stage.world.accepted()
+    stage.handle(run)
+    assert stage.world.state(run) == "completed"
+    assert not stage.kind.jobs[0].workdir.exists()
+
+
+def test_what_cannot_be_removed_is_told_and_does_not_spoil_the_outcome(stage: Stage) -> None:
+    def swap(job: Job) -> Done:
+        job.workdir.rmdir()
+        job.workdir.write_text("a file now")
+        return Done({})
+
+    stage.kind.work = swap
+    run = stage.world.accepted()
+    stage.handle(run)
+    assert stage.world.state(run) == "completed"
+    assert "run.folder_left" in stage.world.telemetry.actions()
 
 
 def test_correlation_reaches_the_child(stage: Stage) -> None:

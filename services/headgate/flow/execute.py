@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import contextlib
 import json
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from headgate.flow import work
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.handlers.interface import Done, Failed, Job
+from headgate.handlers.removal import temporary_folder
 from headgate.handlers.sandbox import active_layers
 
 TICK_SECONDS = 0.5
@@ -87,7 +87,7 @@ class Executor:
         self._dispatcher = dispatcher
         self._worker = worker
         self._workroot = workroot
-        self._live: dict[str, _Live] = {}
+        self._live: dict[tuple[str, int], _Live] = {}  # by run and fence: an earlier attempt may still be ending here
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -144,24 +144,26 @@ class Executor:
         now = self._deps.timing.monotonic()
         live = _Live(run=run, log_limit=self._deps.policy.execution.log_bytes, started=now, last_beat=now)
         with self._lock:
-            self._live[run.id] = live
+            self._live[run.id, run.fence] = live
         try:
             yield live
         finally:
             with self._lock:
-                self._live.pop(run.id, None)
+                del self._live[run.id, run.fence]
 
     def _run_handler(self, run: Run, live: _Live) -> Done | Failed:
         """The handler's answer; whatever it raises fails the run, not the worker."""
         try:
             handler = self._deps.handlers[run.kind]
-            with tempfile.TemporaryDirectory(
-                prefix=f"{run.id}-", dir=self._workroot, ignore_cleanup_errors=True
-            ) as folder:
-                return handler.run(self._job(run, live, Path(folder)))
+            with temporary_folder(f"{run.id}-", self._left, self._workroot) as folder:
+                return handler.run(self._job(run, live, folder))
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything: it fails the run, not the worker
             self._deps.telemetry.error("run.handler_error", error, run_id=run.id, kind=run.kind)
             return Failed(code="HANDLER_ERROR", message=f"{type(error).__name__}: {error}"[:2000])
+
+    def _left(self, folder: Path, error: OSError) -> None:
+        """What an attempt left behind costs room, not its outcome; the next start tries again."""
+        self._deps.telemetry.warning("run.folder_left", folder=str(folder), reason=str(error))
 
     def _job(self, run: Run, live: _Live, workdir: Path) -> Job:
         def save(name: str, source: Path, media_type: str) -> Artifact:

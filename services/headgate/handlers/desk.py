@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from headgate.handlers.removal import temporary_folder
 from headgate.handlers.sandbox import active_layers, open_to_all
 from headgate.handlers.users import RunUser, run_user
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +37,8 @@ def desk(workdir: Path) -> Iterator[Desk]:
         if os.geteuid() != 0 or open_to_all(workdir):
             yield Desk(workdir, user)
             return
-        folder = tempfile.TemporaryDirectory(prefix="headgate-desk-", ignore_cleanup_errors=True)
-        yield Desk(Path(stack.enter_context(folder)), user)
+        yield Desk(stack.enter_context(temporary_folder("headgate-desk-", _left)), user)
+
+
+def _left(folder: Path, error: OSError) -> None:
+    _log.warning("a folder of a run could not be removed: %s: %s", folder, error)
