@@ -71,7 +71,7 @@ def test_with_json_a_refusal_is_the_document(cli, server, demo):
         (Code.INVALID_REQUEST, 409, Exit.FAILED),
         *((code, 403, Exit.FAILED) for code in (Code.TENANT_SUSPENDED, Code.PLAN_LIMIT_REPOS)),
         (Code.CONCURRENCY_SKIPPED, 409, Exit.FAILED),
-        (Code.STORE_UNAVAILABLE, 503, Exit.FAILED),
+        *((code, 503, Exit.FAILED) for code in (Code.STORE_UNAVAILABLE, Code.BROKER_UNAVAILABLE)),
         ("SOMETHING_NEW", 418, Exit.FAILED),
     ],
 )

@@ -17,18 +17,18 @@ from headgate.store.documents import where
 from headgate.wiring import System
 from tests.cli.conftest import Cli, Result
 from tests.cli.standin import Answer, Standin
-from tests.services.served import Server, build_system, key_of
+from tests.services.served import Server, build_system, hold_messages, key_of
 
 Say = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """One whose delivery is shut: what is admitted stays pending. What was resumed starts at once, not at a pace."""
+    """One whose messages go nowhere: what is admitted stays pending. What was resumed starts at once, not at a pace."""
     folder = tmp_path_factory.mktemp("switches")
     (folder / "policy.yaml").write_text("pressure: {rampSeconds: 0}")
     made = build_system(folder, HEADGATE_POLICY=str(folder / "policy.yaml"))
-    made.delivery.close()
+    hold_messages(made)
     yield made
     assert invariants.check(made.deps).violations == ()
     made.close()

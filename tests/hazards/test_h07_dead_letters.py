@@ -152,9 +152,9 @@ def test_control_without_a_bound_it_holds_its_slots_for_ever(broken: World, monk
 
 def test_a_dead_broker_costs_no_run_its_publishes(world: World):
     """Hours without a broker: nothing is given up, and when it is back everything starts."""
-    broker = with_broker(world)
-    broker.dead = True
     runs = [world.accepted() for _ in range(5)]
+    broker = with_broker(world)  # their messages are lost with the old one
+    broker.dead = True
     for _ in range(300):
         round_of(world)
     assert {(world.state(run), world.run(run).publishes) for run in runs} == {("pending", 1)}
@@ -165,10 +165,10 @@ def test_a_dead_broker_costs_no_run_its_publishes(world: World):
 
 def test_a_pass_of_the_sweep_asks_a_dead_broker_once(world: World):
     """Each try costs two seconds: fifty overdue runs would cost the sweep a hundred."""
-    broker = with_broker(world)
-    broker.dead = True
     for _ in range(5):
         world.accepted()
+    broker = with_broker(world)
+    broker.dead = True
     world.clock.forward(60)
     broker.tried.clear()
     sweep.sweep(world.deps, world.dispatcher)
@@ -180,10 +180,10 @@ def test_a_pass_of_the_sweep_asks_a_dead_broker_once(world: World):
 def test_control_a_pass_that_goes_on_asks_for_every_run(broken: World, monkeypatch: pytest.MonkeyPatch):
     republish = sweep._republish
     monkeypatch.setattr(sweep, "_republish", lambda *args: republish(*args) or True)
-    broker = with_broker(broken)
-    broker.dead = True
     for _ in range(5):
         broken.accepted()
+    broker = with_broker(broken)
+    broker.dead = True
     broken.clock.forward(60)
     broker.tried.clear()
     sweep.sweep(broken.deps, broken.dispatcher)

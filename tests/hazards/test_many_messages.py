@@ -99,10 +99,10 @@ WAITING = 200
 def after_an_outage(tmp_path: Path) -> tuple[World, Any]:
     """Broker and workers away for an hour, twenty runs in flight, the others in line; then all is back."""
     world = World(tmp_path, BIG, tenants={"acme": "enterprise"})
-    broker = with_broker(world)
-    broker.dead = True
     for _ in range(WAITING):
         world.accepted(on_limit=OnLimit.QUEUE)
+    broker = with_broker(world)  # what the old one held is lost
+    broker.dead = True
     for _ in range(60):
         round_of(world)
     broker.dead = False

@@ -21,6 +21,7 @@ from headgate import wiring
 from headgate.api import build_front, create_api
 from headgate.api.openapi import document
 from headgate.core.access import Role
+from headgate.delivery.embedded import EmbeddedDelivery
 from headgate.flow import setup
 from headgate.handlers.interface import Done, Failed, InvalidInput, Job
 from headgate.settings import load_settings
@@ -65,6 +66,12 @@ def build_system(folder: Path, stage: Stage | None = None, **environment: str) -
     for tenant, plan in TENANTS.items():
         setup.create_tenant(system.deps, tenant, plan)
     return system
+
+
+def hold_messages(system: System) -> None:
+    """Messages are taken and go nowhere: what is admitted stays pending, so that slots stay taken."""
+    assert isinstance(system.delivery, EmbeddedDelivery)
+    system.delivery.deliver_to(lambda message: None, lambda message, error: None)
 
 
 def key_of(system: System, tenant: str | None, role: Role = Role.OWNER, user: str | None = None) -> str:

@@ -65,14 +65,15 @@ def test_it_answers_stores_and_stops(tmp_path: Path) -> None:
         await_alive(url, process)
         headers = {"Authorization": f"Bearer {key}"}
         answer = httpx.post(f"{url}/tenants/acme/runs", json=ECHO, headers=headers, timeout=30)
-        assert answer.status_code == 201, answer.text
+        assert (answer.status_code, answer.json()["code"]) == (503, "BROKER_UNAVAILABLE"), answer.text
+        assert int(answer.headers["Retry-After"]) > 0
         assert httpx.post(f"{url}/tasks/sweep", timeout=30).status_code in (401, 404)  # that is the worker's
 
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=30)
         assert process.returncode == 0
     [run] = system.deps.store.query(Run, where(Run))
-    assert run.state == "pending"  # its message goes out when the broker is back
+    assert run.state == "cancelled"  # nobody takes messages here: it was stored, and withdrawn
     assert '"action": "run.publish_failed"' in log
     assert '"action": "http.answered"' in log
     assert setup.knows_key(system.deps, key)

@@ -17,7 +17,7 @@ from headgate.flow import pause
 from headgate.flow.audit import Reason as Because
 from headgate.store.documents import where
 from headgate.wiring import System
-from tests.services.served import Api, Stage, build_system, eventually, key_of
+from tests.services.served import Api, Stage, build_system, eventually, hold_messages, key_of
 
 
 def waiting(api: Api, **fields: object) -> str:
@@ -81,7 +81,7 @@ def test_who_holds_a_wide_scope_is_told_to_operators_only(tmp_path: Path) -> Non
     policy = tmp_path / "policy.yaml"
     policy.write_text("limits: {kinds: {command: 2}}\n")
     system = build_system(tmp_path, Stage(), HEADGATE_POLICY=str(policy))
-    system.delivery.close()
+    hold_messages(system)
     api = Api(system)
     theirs = [api.submit("acme").json()["runId"] for _ in range(2)]
     run_id = api.submit("small", onLimit="queue").json()["runId"]

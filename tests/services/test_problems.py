@@ -132,7 +132,8 @@ def test_what_is_no_callers_business_shows_nothing() -> None:
 def test_every_refusal_of_admission_has_a_status() -> None:
     of_requests = {
         Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED, Code.INVALID_REQUEST,
-        Code.BODY_TOO_LARGE, Code.IDEMPOTENCY_MISMATCH, Code.STORE_UNAVAILABLE, Code.STORE_CONTENTION, Code.INTERNAL,
+        Code.BODY_TOO_LARGE, Code.IDEMPOTENCY_MISMATCH, Code.STORE_UNAVAILABLE, Code.STORE_CONTENTION,
+        Code.BROKER_UNAVAILABLE, Code.INTERNAL,
     }  # fmt: skip
     of_runs = {
         Code.MEMORY_LIMIT, Code.CPU_LIMIT, Code.TIMED_OUT, Code.DEAD_LETTERED, Code.WORKER_LOST, Code.HANDLER_ERROR,

@@ -13,7 +13,7 @@ from headgate.api import create_api
 from headgate.core.access import Caller, Role
 from headgate.flow.receipts import find_receipt
 from headgate.web.rates import RequestRates
-from tests.services.served import Api, Server, build_system, key_of
+from tests.services.served import Api, Server, build_system, hold_messages, key_of
 from tests.support.world import World
 
 SLOW = "requests: {perSecond: 0.01, burst: 4}\n"
@@ -26,7 +26,7 @@ def slow(tmp_path: Path) -> Iterator[Api]:
     policy = tmp_path / "policy.yaml"
     policy.write_text(SLOW)
     system = build_system(tmp_path, HEADGATE_POLICY=str(policy))
-    system.delivery.close()
+    hold_messages(system)
     yield Api(system)
     system.close()
 

@@ -61,7 +61,7 @@ OPERATIONS: tuple[Operation, ...] = (
             ),
             429: refuses("a limit is reached"),
             503: Answer(
-                means="paused, draining, overloaded, or the store does not answer",
+                means="paused, draining, overloaded, or the store or the broker does not answer",
                 content={JSON: EITHER},
                 headers=("Retry-After",),
             ),

@@ -41,7 +41,7 @@ BULK: tuple[Operation, ...] = (
             422: Answer(means="it can never fit any more", content={JSON: EITHER}),
             429: refuses("a limit is reached; ask again later"),
             503: Answer(
-                means="paused, draining, overloaded, or the store does not answer",
+                means="paused, draining, overloaded, or the store or the broker does not answer",
                 content={JSON: EITHER},
                 headers=("Retry-After",),
             ),

@@ -10,7 +10,7 @@ HeadgateError                     anything of ours that a caller may see
 ├── MethodNotAllowed              405
 ├── Conflicting                   409  the thing exists, or its state does not allow this
 ├── IdempotencyMismatch           422  the key was used for another body
-├── Unavailable                   503  STORE_UNAVAILABLE, STORE_CONTENTION
+├── Unavailable                   503  STORE_UNAVAILABLE, STORE_CONTENTION, BROKER_UNAVAILABLE
 ├── LimitReached                       429 RATE_LIMITED, 403 PLAN_LIMIT_MEMBERS
 └── StaleFence                         a dead attempt wrote; never reaches a caller
 IllegalTransition                 a bug of ours: asked for a change the diagram does not have
@@ -56,6 +56,7 @@ class Code(StrEnum):
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     STORE_CONTENTION = "STORE_CONTENTION"
+    BROKER_UNAVAILABLE = "BROKER_UNAVAILABLE"
     INTERNAL = "INTERNAL"
     # how a run can fail
     MEMORY_LIMIT = "MEMORY_LIMIT"

@@ -30,6 +30,7 @@ from headgate.core.tenant import Tenant, blocked
 from headgate.core.wide import Control
 from headgate.delivery.port import DeliveryDown, Message
 from headgate.flow.brakes import Hold, Shunned, held, paused_for, short_of_memory, shunned
+from headgate.flow.broker import BrokerHealth
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.ledger import LOOK, Ledger, WideSlots, free_shard
 from headgate.flow.receipts import Facts, next_receipt_id, receipt_of, with_receipt
@@ -91,6 +92,7 @@ class Dispatcher:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
+        self.broker = BrokerHealth(deps)
         self._lock = threading.Lock()
         self._busy = False
         self._again = False
@@ -142,7 +144,9 @@ class Dispatcher:
         except DeliveryDown as down:
             self._deps.telemetry.warning("run.publish_failed", run_id=run.id, detail=str(down))
             self._deps.alarm.arm(self._deps.policy.execution.publish_grace_seconds + 1)
+            self.broker.failed()
             return False
+        self.broker.taken()
         return True
 
     def _pass(self, promoted: dict[str, Run], broker_up: bool) -> bool:

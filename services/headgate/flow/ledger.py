@@ -222,6 +222,11 @@ class Ledger:
         self.put_run(after)
         return after
 
+    def uncount(self, run: Run) -> None:
+        """The run no longer counts among those of its month; of a month that is over nothing is counted any more."""
+        if self.tenant.month == _month(run.created_at):
+            self.tenant = replace(self.tenant, month_runs=self.tenant.month_runs - 1)
+
     def put_run(self, run: Run) -> None:
         """Write a run: bounded history, retention once it has ended."""
         if run.state in TERMINAL and run.expire_at is None:
@@ -277,10 +282,14 @@ class Ledger:
 
 def _as_of(tenant: Tenant, now: int) -> Tenant:
     """The tenant without what time has taken away: last month's runs, repositories not used for 30 days."""
-    month = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m")
+    month = _month(now)
     if tenant.month != month:
         tenant = replace(tenant, month=month, month_runs=0)
     return replace(tenant, repos=repositories.in_use(tenant.repos, now)) if tenant.repos else tenant
+
+
+def _month(now: int) -> str:
+    return datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m")
 
 
 def put_run(tx: Tx, run: Run, policy: Policy) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from headgate.core.access import Caller
-from headgate.core.errors import Conflicting, NotFound, Unavailable
+from headgate.core.errors import Conflicting, NotFound
 from headgate.core.policy import OnLimit
 from headgate.core.run import TERMINAL, Run, RunState
 from headgate.flow import audit
+from headgate.flow.broker import unavailable
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.retry import retry
@@ -98,7 +99,7 @@ class Replayer:
             return retry(self.deps, self.submitter, self.caller, run.tenant, run.id, self.asking, OnLimit.QUEUE)
         if run.state is RunState.PENDING:
             if not self.dispatcher.publish(run):
-                raise Unavailable("The broker does not take messages. Try again later.")
+                raise unavailable()
             return Redelivered(run)
         raise Conflicting(f"Run {run.id} has moved on by itself, it is {run.state}: discard the dead letter.")
 

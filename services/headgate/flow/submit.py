@@ -18,6 +18,7 @@ from headgate.core.submission import Submission, body_hash, retry_id, run_of
 from headgate.core.tenant import Tenant, blocked
 from headgate.core.wide import Shard
 from headgate.flow import brakes
+from headgate.flow.broker import unavailable
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.estimates import come_back, told
@@ -25,6 +26,7 @@ from headgate.flow.fleet import deal_all
 from headgate.flow.ledger import DAY_MS, Ledger, WideSlots
 from headgate.flow.receipts import Facts, Receipt, keep_refusal, next_receipt_id, receipt_of, with_receipt
 from headgate.flow.wideview import WideFacts, WideUses, look
+from headgate.flow.withdraw import withdraw
 from headgate.handlers.interface import InvalidInput
 from headgate.store.documents import IdempotencyRecord, where
 from headgate.store.transaction import Tx
@@ -96,10 +98,12 @@ class Submitter:
         """Decide on one submission; `key` is its Idempotency-Key, `retry_of` the ended run that it asks for again.
 
         Raises NotFound (no such tenant for this caller), Forbidden, InvalidRequest (field named), IdempotencyMismatch,
-        Unavailable. A refusal is an answer, not an error, and does not consume the key.
+        Unavailable (the store or the broker is away). A refusal is an answer, not an error; neither it nor a broker that
+        is away consumes the key.
         """
         asked = _as_caller(caller, tenant_id, asked)
         self._check_input(asked)
+        self._dispatcher.broker.require()
         run_id = self._deps.ids.new("run") if retry_of is None else retry_id(retry_of)
         idem = _idem_id(tenant_id, key)
         attempt = _Attempt(self._deps, self._uses, self._dispatcher, run_id, tenant_id, asked, asking, idem, retry_of)
@@ -111,7 +115,7 @@ class Submitter:
             return self._replayed(replay.record)
         except _Retried as retried:
             return _as_first_answered(retried.run)
-        return self._accepted(placed)
+        return self._accepted(placed, idem)
 
     def _check_input(self, asked: Submission) -> None:
         try:
@@ -119,22 +123,31 @@ class Submitter:
         except InvalidInput as wrong:
             raise InvalidRequest(str(wrong), field=f"input.{wrong.field}") from wrong
 
-    def _accepted(self, placed: _Placed) -> Accepted:
+    def _accepted(self, placed: _Placed, idem: str | None) -> Accepted:
         deps, run = self._deps, placed.run
         deps.changes.announce(run.id, *placed.cancelled)
         deal_all(deps, placed.settling)
         if run.state is RunState.PENDING:
             deps.telemetry.info("run.admitted", **_facts(run))
-            self._dispatcher.publish(run)
+            if not self._dispatcher.publish(run):
+                run = self._withdrawn(run, idem)
             return Accepted(run=run, receipt_id=str(run.receipts[0]["receiptId"]), status=201)
         deps.telemetry.info("run.queued", **_facts(run), binding=run.receipts[-1]["binding"])
         if run.delayed and run.not_before is not None:
             deps.alarm.arm((run.not_before - run.created_at) / 1000)
+        # A place in line is kept whatever the broker does: it needs no message before its turn, which may be now.
         # No barging, no idle slot: whoever is next starts now, which may be this very run.
         promoted = self._dispatcher.dispatch()
         run = promoted.get(run.id) or run
         status = 201 if run.state is RunState.PENDING else 202
         return Accepted(run=run, receipt_id=str(run.receipts[0]["receiptId"]), status=status)
+
+    def _withdrawn(self, run: Run, idem: str | None) -> Run:
+        """The run if it stands all the same. Raises Unavailable: the broker did not take it, nothing was accepted."""
+        stands = withdraw(self._deps, run, idem)
+        if stands is None:
+            raise unavailable()
+        return stands
 
     def _refused(self, turned: _TurnedAway, tenant_id: str) -> Refused:
         receipt = receipt_of(turned.facts, self._deps.ids.new("rcpt"), self._deps.policy)

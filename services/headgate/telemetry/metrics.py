@@ -153,7 +153,7 @@ COUNTERS = (
     ),
     Counter(
         name="store_errors",
-        help="What failed because the store was away (STORE_UNAVAILABLE) or contended (STORE_CONTENTION).",
+        help="What failed because the store was away or contended (STORE_*), or the broker away (BROKER_UNAVAILABLE).",
         actions=(
             "http.unavailable",
             "dispatch.unavailable",
