@@ -4,6 +4,7 @@ process began is finished; and every one leaves its record."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,40 @@ def test_a_tenants_status(world: World, status: str, code: str, queued: str, pen
     assert waited == (["pending", "queued"] if status == "suspended" else ["cancelled", "cancelled"])
     records = world.deps.store.query(AuditRecord, where(AuditRecord, ("subject", "==", "tenant:acme"), order=("-at",)))
     assert {(record.action, record.reason) for record in records} == {("status.set", "unpaid"), ("status.set", "paid")}
+
+
+def test_a_second_pause_is_recorded_with_the_first_as_what_was_before(world: World) -> None:
+    for mode in ("hold", "reject"):
+        pause.pause(world.deps, world.dispatcher, "acme", Pause(scope="user:ada", mode=mode), world.why())
+        fleet.close_kind(world.deps, world.dispatcher, "git", mode, world.why())
+        world.clock.forward(1)
+    for subject in ("user:acme/ada", "kind:git"):
+        query = where(AuditRecord, ("subject", "==", subject), order=("-at",))
+        second, first = world.deps.store.query(AuditRecord, query)
+        assert (first.before, first.after["mode"]) == (None, "hold")
+        assert second.before == {**first.after, "state": "paused"}
+        assert second.after["mode"] == "reject"
+    fleet.open_kind(world.deps, world.dispatcher, "git", world.why())
+    last = world.deps.store.query(AuditRecord, where(AuditRecord, ("subject", "==", "kind:git"), order=("-at",)))[0]
+    assert (last.action, last.before["mode"], last.after) == ("kind.resumed", "reject", None)
+
+
+def test_a_closed_kind_whose_record_is_another_s_is_noticed(world: World) -> None:
+    fleet.close_kind(world.deps, world.dispatcher, "git", "hold", world.why())
+    [record] = world.deps.store.query(AuditRecord, where(AuditRecord, ("subject", "==", "kind:git"), order=("-at",)))
+
+    def refile(subject: str) -> None:
+        def body(tx: Tx) -> None:
+            kept = tx.get(AuditRecord, record.id)
+            assert kept is not None
+            tx.put(replace(kept, subject=subject))
+
+        world.deps.store.transact(body, "damage")
+
+    assert not invariants.check(world.deps).violations
+    refile("system")
+    assert [(v.invariant, v.subject) for v in invariants.check(world.deps).violations] == [("I9", "kind:git")]
+    refile("kind:git")
 
 
 def test_the_same_status_again_changes_nothing(world: World) -> None:
@@ -198,6 +233,26 @@ def test_a_kinds_pause_that_outlives_its_time_is_noticed(world: World) -> None:
     control = world.deps.store.get(Control, "system")
     assert control is not None
     assert not control.closed
+
+
+def test_a_tenant_has_so_many_pauses_and_no_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pauses, "MOST_PAUSES", 3)
+
+    def put_up(tenant: str, local: str) -> pauses.Standing:
+        return pauses.put_up(
+            world.deps, world.dispatcher, pauses.Scope(tenant, local), Pause(scope=local), world.why("flood")
+        )
+
+    for name in "abc":
+        put_up("acme", f"user:{name}")
+    with pytest.raises(InvalidRequest, match="acme has 3 pauses, which is the most: resume one") as refused:
+        put_up("acme", "user:d")
+    assert refused.value.field == "scope"
+    assert put_up("acme", "user:c").reason == "flood"  # one that stands may be replaced
+    assert put_up("acme", "tenant").state == "paused"  # and the whole tenant can always be stopped
+    pauses.take_down(world.deps, world.dispatcher, pauses.Scope("acme", "user:a"), world.why())
+    pauses.take_down(world.deps, world.dispatcher, pauses.Scope("acme", "tenant"), world.why())
+    assert put_up("acme", "user:d").state == "paused"
 
 
 # --- names

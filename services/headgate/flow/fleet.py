@@ -137,7 +137,7 @@ def set_mode(deps: Deps, dispatcher: Dispatcher, mode: str, why: audit.Reason) -
         return replace(control, mode=mode, mode_state=state)
 
     crowd = _somebody_waits(deps)
-    _flip(deps, why, "mode.set", change)
+    _flip(deps, why, "mode.set", SYSTEM, change)
     state = _read_control(deps).mode_state
     if mode != "normal" and state is not None:
         finish_mode(deps, state.id)
@@ -171,7 +171,7 @@ def close_kind(
                           until=until, ticket=ticket)  # fmt: skip
         return replace(control, closed={**control.closed, kind: state})
 
-    _flip(deps, why, "kind.paused", change)
+    _flip(deps, why, "kind.paused", kind_scope(kind), change)
     finish_kind(deps, kind, why.id)
     dispatcher.dispatch()
     return _read_control(deps)
@@ -199,7 +199,7 @@ def open_kind(deps: Deps, dispatcher: Dispatcher, kind: str, why: audit.Reason) 
 
     _forgive(deps, kind)
     crowd = _somebody_waits(deps, ("kind", "==", kind))
-    _flip(deps, why, "kind.resumed", change)
+    _flip(deps, why, "kind.resumed", kind_scope(kind), change)
     dispatcher.dispatch()
     return _read_control(deps)
 
@@ -242,7 +242,7 @@ def ramped(control: Control, scope: str, now: int, policy: PressurePolicy) -> Co
     return replace(control, ramps={**going_on, scope: now})
 
 
-def _flip(deps: Deps, why: audit.Reason, action: str, change: Callable[[Control, int], Control]) -> None:
+def _flip(deps: Deps, why: audit.Reason, action: str, subject: str, change: Callable[[Control, int], Control]) -> None:
     line_shards = _read_control(deps, LINE).shards  # never changes after the scope was made
 
     def body(tx: Tx) -> None:
@@ -252,7 +252,7 @@ def _flip(deps: Deps, why: audit.Reason, action: str, change: Callable[[Control,
             return
         tx.put(after)
         stamp(tx, after, line_shards)
-        audit.record(tx, why, action, SYSTEM, _visible(before), _visible(after))
+        audit.record(tx, why, action, subject, _visible(before, subject), _visible(after, subject))
 
     deps.store.transact(body, CONTROL_KEY)
 
@@ -286,5 +286,9 @@ def _read_control(deps: Deps, scope: str = SYSTEM) -> Control:
     return control
 
 
-def _visible(control: Control) -> dict[str, object]:
-    return {"mode": control.mode, "closed": {kind: asdict(state) for kind, state in control.closed.items()}}
+def _visible(control: Control, subject: str) -> dict[str, object] | None:
+    """What audit records tell of the mode, or of the pause of one kind."""
+    if subject == SYSTEM:
+        return {"mode": control.mode}
+    state = control.closed.get(subject.partition(":")[2])
+    return None if state is None else asdict(state)

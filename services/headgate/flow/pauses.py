@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headgate.core.access import Caller, Permission
 from headgate.core.errors import Forbidden, InvalidRequest, NotFound
-from headgate.core.scopes import SYSTEM, full_name, kind_scope, split_name
+from headgate.core.scopes import SYSTEM, TENANT, full_name, kind_scope, split_name
 from headgate.core.tenant import Gate, Tenant
 from headgate.core.wide import Control, ModeState
 from headgate.flow import audit
@@ -15,6 +15,9 @@ from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.fleet import close_kind, open_kind
 from headgate.flow.pause import Pause, pause, resume
+
+MOST_PAUSES = 200
+"""Of one tenant at a time: they stand in its document, which every start reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,10 @@ def pausable(deps: Deps, caller: Caller, name: str) -> Scope:
 
 
 def put_up(deps: Deps, dispatcher: Dispatcher, scope: Scope, asked: Pause, why: audit.Reason) -> Standing:
-    """Pause it, or replace its pause. After the answer nothing of it starts."""
+    """Pause it, or replace its pause. After the answer nothing of it starts. Raises InvalidRequest beyond MOST_PAUSES."""
     state: Gate | ModeState | None
     if scope.tenant is not None:
+        _has_room(deps, scope.tenant, scope.local)
         state = pause(deps, dispatcher, scope.tenant, asked, why).gates.get(scope.local)
     else:
         control = close_kind(deps, dispatcher, scope.kind, asked.mode, why, until=asked.until, ticket=asked.ticket)
@@ -81,6 +85,17 @@ def put_up(deps: Deps, dispatcher: Dispatcher, scope: Scope, asked: Pause, why: 
         return Standing(scope=scope.name, state="paused", mode=asked.mode, reason=why.reason, by=why.actor,
                         since=deps.store.now(), until=asked.until, ticket=asked.ticket)  # fmt: skip
     return _standing(scope.name, state)
+
+
+def _has_room(deps: Deps, tenant_id: str, local: str) -> None:
+    """Raises InvalidRequest for a new pause inside a tenant that has its most. Pausing all of it is never refused."""
+    tenant = deps.store.get(Tenant, tenant_id)
+    gates = tenant.gates if tenant is not None else {}
+    if local != TENANT and local not in gates and len(gates) >= MOST_PAUSES:
+        raise InvalidRequest(
+            f"{tenant_id} has {MOST_PAUSES} pauses, which is the most: resume one, or pause the whole tenant.",
+            field="scope",
+        )
 
 
 def take_down(deps: Deps, dispatcher: Dispatcher, scope: Scope, why: audit.Reason) -> bool:
