@@ -11,14 +11,16 @@ import pytest
 
 from headgate.core.access import Caller, Role
 from headgate.core.limits import Override
+from headgate.core.line import LATEST
 from headgate.core.run import Event, Run, RunState
 from headgate.core.tenant import Gate, Holder, Tenant
-from headgate.core.wide import Control
+from headgate.core.wide import Control, Shard
 from headgate.flow import invariants, limits
-from headgate.flow.invariants import Entry, check_log
+from headgate.flow.invariants import Entry, check_log, trail
 from headgate.flow.invariants.books import read
 from headgate.flow.invariants.lives import leases
 from headgate.flow.invariants.moments import overdue
+from headgate.store import reader
 from headgate.store.documents import IdempotencyRecord
 from headgate.store.transaction import Tx
 from tests.support.world import World
@@ -124,6 +126,50 @@ def limit_other_than_signed(world: World) -> None:
     change(world, Tenant, "acme", limits={"tenant": 4})
 
 
+def limit_that_nobody_set(world: World) -> None:
+    change(world, Tenant, "acme", limits={"tenant": 999})
+
+
+def cap_beside_the_plan(world: World) -> None:
+    change(world, Tenant, "acme", cap=500)
+
+
+def weight_beside_the_plan(world: World) -> None:
+    change(world, Tenant, "acme", weight=100.0)
+
+
+def credits_beyond_the_cap(world: World) -> None:
+    change(world, Shard, "system~1", credit=100)
+
+
+def offers_nothing(world: World) -> None:
+    """Nobody would ever look at the tenant."""
+    change(world, Tenant, "acme", offers=("git",))
+
+
+def never_its_turn(world: World) -> None:
+    change(world, Tenant, "acme", turn=1e12)
+
+
+def lease_for_ever(world: World) -> None:
+    """Its worker may die: nobody would ever take it back."""
+    run = runs(world, "running")
+    patient = round((run.lease_seconds + invariants.PATIENCE_SECONDS) * 1000)
+    change(world, Run, run.id, lease_until=world.clock.ms + patient + 60_000)
+
+
+def due_in_another_age(world: World) -> None:
+    change(world, Run, runs(world, "queued").id, not_before=LATEST + 1)
+
+
+def expires_in_another_age(world: World) -> None:
+    change(world, Run, runs(world, "queued").id, start_by=LATEST * 4)
+
+
+def published_in_another_age(world: World) -> None:
+    change(world, Run, runs(world, "pending").id, publish_due=LATEST + 1)
+
+
 def lease_long_over(world: World) -> None:
     change(world, Run, runs(world, "running").id, lease_until=world.clock.ms - HOUR * 1000)
 
@@ -148,6 +194,9 @@ BREAKS: list[tuple[str, Callable[[World], None]]] = [
     ("I5", finished_by_an_old_fence), ("I6", off_the_diagram), ("I7", counted_wrong),
     ("I8", message_long_overdue), ("I9", paused_without_a_record),
     ("I9", cap_without_a_record), ("I9", limit_without_a_record), ("I9", wide_limit_without_a_record),
+    ("I1", credits_beyond_the_cap), ("I7", offers_nothing), ("I7", never_its_turn), ("I9", limit_that_nobody_set),
+    ("I9", cap_beside_the_plan), ("I9", weight_beside_the_plan), ("I10", lease_for_ever), ("I10", due_in_another_age),
+    ("I10", expires_in_another_age), ("I10", published_in_another_age),
     ("I9", limit_other_than_signed), ("I10", lease_long_over), ("I10", too_many_attempts), ("I10", pause_never_finished),
     ("I11", overtaken),
 ]  # fmt: skip
@@ -172,6 +221,35 @@ def test_a_cap_lowered_below_use_is_no_violation(scene: World) -> None:
     scene.clock.forward(1)
     scene.set_tenant("acme", cap=1)
     assert invariants.check(scene.deps).violations == ()
+
+
+def test_every_key_is_looked_at(scene: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More pages than one, and what the last of them says; a key whose time is over says nothing."""
+    monkeypatch.setattr(reader, "PAGE", 3)
+    monkeypatch.setattr(trail, "PAGE", 2)
+    known = runs(scene, "completed").id
+    lost = {"idem_00": -1, **{f"idem_{n:02}": 1_000 * n for n in range(1, 12)}}
+
+    def make(tx: Tx) -> None:
+        for id, left in lost.items():
+            run = {"idem_00": "run_over", "idem_11": "run_lost", "idem_05": "run_lost_too"}.get(id, known)
+            tx.create(IdempotencyRecord(id=id, tenant="acme", body_hash="", run_id=run, receipt_id="", status=201,
+                                        expire_at=scene.clock.ms + 60_000 * left))  # fmt: skip
+
+    scene.deps.store.transact(make, "wrong")
+    found = invariants.check(scene.deps).violations
+    assert [(v.invariant, v.subject) for v in found] == [("I3", "run_lost"), ("I3", "run_lost_too")]
+
+
+def test_a_deleted_run_that_waited_is_missing_where_it_was_counted(scene: World) -> None:
+    gone = runs(scene, "queued")
+
+    def body(tx: Tx) -> None:
+        tx.get(Run, gone.id)
+        tx.delete(Run, gone.id)
+
+    scene.deps.store.transact(body, "wrong")
+    assert "line:tenant/acme" in {v.subject for v in invariants.check(scene.deps).violations if v.invariant == "I7"}
 
 
 # --- a recorded log

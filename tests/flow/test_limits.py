@@ -189,6 +189,8 @@ def test_a_changed_policy_changes_the_base_and_overrides_stand(world: World) -> 
     assert invariants.check(deps).violations == ()
     setup.prepare(deps, world.dispatcher)
     assert len(records(world, action="limit.base")) == len(based)
+    assert {v.invariant for v in invariants.check(world.deps).violations} == {"I9"}  # by the policy of before
+    setup.prepare(world.deps, world.dispatcher)
 
 
 # --- who may

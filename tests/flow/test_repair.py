@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from headgate.core import tenant as tenants
+from headgate.core import wide
 from headgate.core.lane import Lane, LaneState
 from headgate.core.policy import OnLimit
 from headgate.core.run import Run, ShardsHeld
 from headgate.core.tenant import Holder, Tenant
-from headgate.core.wide import Shard
-from headgate.flow import fleet, invariants
+from headgate.core.wide import Control, Shard
+from headgate.flow import audit, fleet, invariants
 from headgate.flow.repair import Repair, repair
 from headgate.store.documents import COLLECTIONS, AuditRecord, UserLine, where
 from headgate.store.port import Query
@@ -111,8 +113,73 @@ def lane_gone(world: World, runs: list[Run]) -> None:
 
 
 def sleeping(world: World, runs: list[Run]) -> None:
-    """The run that was in the way ended, and nobody was woken."""
-    change(world, Tenant, "acme", lambda now: replace(now, base={"repo:acme/web": 9}))
+    """A limit was set, and nobody was woken."""
+    why = world.why()
+
+    def body(tx: Any) -> None:
+        override = fleet.override_of(why, 9, 2, tx.now, None)
+        tx.put(tenants.overridden(tx.get(Tenant, "acme"), "repo:acme/web", override, tx.now))
+        audit.record(tx, why, "limit.set", "repo:acme/acme/web", None, None, "acme")
+
+    world.deps.store.transact(body, "damage")
+
+
+def credit(add: int, scope: str = "system") -> Damage:
+    """A shard with another credit, marked as that one should be."""
+
+    def plant(world: World, runs: list[Run]) -> None:
+        shard = next(s for s in every(world, Shard) if s.scope == scope and not s.holders)
+        spoiled = replace(shard, credit=(shard.credit or 0) + add)
+        change(world, Shard, shard.id, lambda now: replace(spoiled, free=not wide.full(spoiled)))
+
+    return plant
+
+
+def all_credits_eaten(world: World, runs: list[Run]) -> None:
+    for shard in every(world, Shard):
+        if shard.scope == "system":
+            change(world, Shard, shard.id, lambda now: replace(now, credit=len(now.holders), free=False))
+
+
+def credit_moved(world: World, runs: list[Run]) -> None:
+    """They add up, but one holds more than it may."""
+    other = next(s for s in every(world, Shard) if s.scope == "system" and not s.holders)
+    own = str(runs[0].shards.system)
+    change(world, Shard, own, lambda now: replace(now, credit=0, free=False))
+    change(world, Shard, other.id, lambda now: replace(now, credit=now.credit + 1))
+
+
+def unmarked(world: World, runs: list[Run]) -> None:
+    shard = next(s for s in every(world, Shard) if s.scope == "system" and s.free)
+    change(world, Shard, shard.id, lambda now: replace(now, free=False))
+
+
+def shut(world: World, runs: list[Run]) -> None:
+    """A shard that is closed though its scope is open: nobody would ever open it."""
+    shard = next(s for s in every(world, Shard) if s.scope == "system")
+    change(world, Shard, shard.id, lambda now: replace(now, settle=True, free=False))
+
+
+def shard_gone(slot: str, which: int) -> Damage:
+    def plant(world: World, runs: list[Run]) -> None:
+        def body(tx: Any) -> None:
+            id = str(getattr(runs[which].shards, slot))
+            tx.get(Shard, id)
+            tx.delete(Shard, id)
+
+        world.deps.store.transact(body, "damage")
+
+    return plant
+
+
+def cap_of_nobody(world: World, runs: list[Run]) -> None:
+    change(world, Control, "system", lambda now: replace(now, cap=7))
+
+
+def limit_unset(world: World, runs: list[Run]) -> None:
+    """The limit that an operator has set is signed and does not count."""
+    world.set_limit("user:acme/eve", 1)
+    change(world, Tenant, "acme", lambda now: replace(now, limits={}))
 
 
 DAMAGE: dict[str, tuple[Damage, str]] = {
@@ -137,6 +204,23 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "a lane parked elsewhere": (lane(on="user:ada"), "lane"),
     "a lane that is gone": (lane_gone, "lane"),
     "a lane that sleeps": (sleeping, "ready"),
+    "offers of a kind that has nothing": (tenant(offers=("git",)), "offers ['git'] → []"),
+    "another's turn": (tenant(turn=1e9), "turn 1000000000.0 → "),
+    "a limit that nobody set": (tenant(limits={"tenant": 999}), "limits {'tenant': 999} → {}"),
+    "a limit that is signed and not in force": (limit_unset, "limits {} → {'user:eve': 1}"),
+    "a cap beside the plan": (tenant(cap=500), "cap 500 → 5"),
+    "a cap that only the policy may say": (tenant(defaults={"repo": 9}), "the rest as the policy says"),
+    "a scope of another cap": (cap_of_nobody, "dealt anew: credits add up to 50, cap 7"),
+    "too much credit": (credit(+100), "dealt anew: credits add up to 150, cap 50"),
+    "too little credit": (credit(-1), "dealt anew: credits add up to 49, cap 50"),
+    "credit of the line": (credit(+5, "line:system"), "dealt anew: credits add up to 1005, cap 1000"),
+    "no credit at all": (all_credits_eaten, "dealt anew: credits add up to"),
+    "credit in the wrong shard": (credit_moved, "holds 1, credit 0"),
+    "room that is not marked": (unmarked, "dealt anew: shards are marked"),
+    "a shard that was never opened": (shut, "though the scope is open"),
+    "a system shard that is gone": (shard_gone("system", 0), "49 shards, should be 50"),
+    "a shard of a kind that is gone": (shard_gone("kind", 0), "15 shards, should be 16"),
+    "a shard of the line that is gone": (shard_gone("line", 2), "63 shards, should be 64"),
 }
 
 
@@ -204,6 +288,44 @@ def test_a_freed_slot_starts_who_waits(world: World) -> None:
     assert world.state(waiting) == "queued"  # the leak has taken the fifth slot
     mend(world)
     assert world.state(waiting) == "pending"
+
+
+def test_a_tenant_that_seemed_to_offer_nothing_is_found_again(world: World) -> None:
+    """What it offers is how a dispatch finds it."""
+    fleet.set_cap(world.deps, world.dispatcher, "system", 1, world.why())
+    world.accepted()
+    waiting = world.accepted(on_limit=OnLimit.QUEUE)
+    assert world.tenant().offers == ("command",)
+    change(world, Tenant, "acme", lambda now: replace(now, offers=()))
+    fleet.set_cap(world.deps, world.dispatcher, "system", None, world.why())
+    assert world.state(waiting) == "queued"
+    assert [(v.invariant, v.subject) for v in invariants.check(world.deps).violations] == [("I7", "tenant:acme")]
+    mend(world)
+    assert world.state(waiting) == "pending"
+
+
+def test_a_scope_whose_credits_were_eaten_starts_who_waits(world: World) -> None:
+    all_credits_eaten(world, [])
+    waiting = world.accepted(on_limit=OnLimit.QUEUE)
+    assert world.state(waiting) == "queued"
+    mend(world)
+    assert world.state(waiting) == "pending"
+
+
+def test_a_shard_that_is_made_again_carries_what_all_do(world: World) -> None:
+    """A mode, a closed kind: or runs would start there on the old one."""
+    fleet.close_kind(world.deps, world.dispatcher, "git", "reject", world.why())
+
+    def body(tx: Any) -> None:
+        tx.get(Shard, "system~7")
+        tx.delete(Shard, "system~7")
+
+    world.deps.store.transact(body, "damage")
+    mend(world)
+    made = world.deps.store.get(Shard, "system~7")
+    assert made is not None
+    assert (made.closed, made.credit, made.settle) == ({"git": "reject"}, 1, False)
+    fleet.open_kind(world.deps, world.dispatcher, "git", world.why())
 
 
 def test_a_leak_in_a_closed_scope_lets_it_be_dealt(world: World) -> None:

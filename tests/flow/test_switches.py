@@ -145,6 +145,7 @@ def test_a_changed_policy_is_applied_at_the_next_start(world: World) -> None:
     setup.prepare(deps, world.dispatcher)
     assert [world.state(run) for run in runs] == ["pending"] * 3
     assert {held.scope: held.limit for held in overview.held_scopes(deps)}["system"] == 60
+    setup.prepare(world.deps, world.dispatcher)
 
 
 def test_the_invariants_name_a_leak(world: World) -> None:

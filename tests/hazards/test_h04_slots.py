@@ -56,7 +56,7 @@ def test_a_process_killed_at_any_commit_leaks_nothing(tmp_path: Path, moment: st
 @pytest.mark.parametrize("how", ["finished", "cancelled", "handed back"])
 def test_a_slot_given_back_twice_is_given_back_once(world: World, how: str):
     """After the first time the slot is somebody else's."""
-    world.set_tenant("acme", defaults={"repo": 1, "user": None, "org": None})
+    world.set_limit("repo:acme/o/r", 1)
     first = world.claim(world.accepted(repo="o/r"))
     others = [world.accepted(repo="o/r") for _ in range(2)]
     for _ in range(3):
@@ -85,7 +85,7 @@ def test_control_with_a_counter_in_place_of_names_the_next_holder_loses_its_slot
 
     monkeypatch.setattr(tenants, "give", one_less)
     monkeypatch.setattr(work, "_current", unfenced)
-    broken.set_tenant("acme", defaults={"repo": 1, "user": None, "org": None})
+    broken.set_limit("repo:acme/o/r", 1)
     first = broken.claim(broken.accepted(repo="o/r"))
     for _ in range(2):
         broken.accepted(repo="o/r")

@@ -69,7 +69,7 @@ def leak(system: System) -> None:
     def body(tx: Tx) -> None:
         shard = tx.get(Shard, "system~0")
         assert shard is not None
-        tx.put(replace(shard, holders={**shard.holders, "run_ghost": 1}))
+        tx.put(replace(shard, holders={**shard.holders, "run_ghost": 1}, free=False))
 
     system.deps.store.transact(body, "damage")
 

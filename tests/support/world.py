@@ -20,6 +20,7 @@ from headgate.delivery.port import Message
 from headgate.flow import audit, setup, work
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.dispatch import Dispatcher
+from headgate.flow.limits import Change, put_limit
 from headgate.flow.submit import Accepted, Answer, Refused, Submitter
 from headgate.handlers.interface import Done, Failed, Job
 from headgate.outbound.folder_artifacts import FolderArtifacts
@@ -212,8 +213,10 @@ class World:
         return audit.Reason(id=self.deps.ids.new("aud"), actor="op", reason=reason)
 
     def set_tenant(self, tenant: str, **fields: Any) -> None:
-        """Change fields of a tenant as a later door will: through a ledger."""
+        """Change fields of a tenant as a later door will: through a ledger. `cap`: as an operator's limit."""
         from headgate.flow.ledger import Ledger
+
+        cap = fields.pop("cap", None)
 
         def body(tx: Any) -> None:
             ledger = Ledger.open(tx, tenant, self.deps.policy)
@@ -222,3 +225,10 @@ class World:
             ledger.close()
 
         self.deps.store.transact(body, tenant)
+        if cap is not None:
+            self.set_limit(f"tenant:{tenant}", cap)
+
+    def set_limit(self, scope: str, limit: int | None) -> None:
+        """A limit set at run time by an operator; None = back to the policy's."""
+        operator = Caller(credential="op", role=Role.OPERATOR)
+        put_limit(self.deps, self.dispatcher, operator, Change(scope=scope, limit=limit), self.why())

@@ -10,6 +10,8 @@ from headgate.core.run import Run, RunState
 from headgate.core.tenant import Tenant, blocked
 
 SEQ_BITS = 20
+LATEST = 7_258_118_400_000
+"""The year 2200 (ms): a place in line is one 64-bit number made of a time, so times have an end."""
 
 
 def line_key(priority: int, queued_at: int, not_before: int | None, seq: int, ageing_seconds: float) -> int:

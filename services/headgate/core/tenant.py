@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from headgate.core.lane import Lane, LaneState
 from headgate.core.limits import Override
+from headgate.core.policy import Policy
 from headgate.core.scopes import TENANT, scope_type
 
 Counts = Mapping[str, int]
@@ -105,6 +106,15 @@ def base_limit(tenant: Tenant, scope: str) -> int | None:
     if scope == TENANT:
         return tenant.cap
     return tenant.base[scope] if scope in tenant.base else tenant.defaults.get(scope_type(scope))
+
+
+def with_policy(tenant: Tenant, policy: Policy) -> Tenant:
+    """The tenant under this policy; what was set at run time keeps standing over it."""
+    plan = policy.plan(tenant.plan)
+    repos = {f"repo:{name}": cap for name, cap in policy.repo_overrides.items()}
+    orgs = {f"org:{name}": cap for name, cap in policy.org_overrides.items()}
+    defaults = {"user": policy.user, "repo": policy.repo, "org": policy.org}
+    return replace(tenant, cap=plan.concurrent, weight=plan.weight, defaults=defaults, base={**repos, **orgs})
 
 
 def overridden(tenant: Tenant, scope: str, override: Override | None, now: int) -> Tenant:

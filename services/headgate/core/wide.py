@@ -137,6 +137,20 @@ def _capped(control: Control) -> Control:
     return replace(control, cap=cap, settle=control.settle or cap != control.cap)
 
 
+def closed(control: Control, shards: Sequence[Shard]) -> tuple[Control, tuple[Shard, ...]]:
+    """The scope with the cap that was signed, every shard closed, to be dealt anew. A shard that is gone is made again,
+    empty, with what all of its scope carry alike; none can be where not one is left."""
+    known = {shard.index: shard for shard in shards}
+    alike = [
+        known[i] if i in known else replace(one, id=shard_id(control.id, i), index=i, holders={}, waiting=0,
+                                            rnd=i / control.shards)
+        for one in shards[:1]
+        for i in range(control.shards)
+    ]  # fmt: skip
+    after = tuple(_open(replace(shard, settle=True)) for shard in alike)
+    return _capped(replace(control, settle=True)), after
+
+
 def joined(shard: Shard) -> Shard:
     """The shard of the line with one more that waits."""
     return _open(replace(shard, waiting=shard.waiting + 1))

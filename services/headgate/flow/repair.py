@@ -1,7 +1,8 @@
 """Repair: put right what the checker found, as far as the runs themselves say what is right.
 
 The runs are the truth; holders, counts and lanes follow from them. Each tenant is mended in one commit of its own,
-under its lock and an audit record; a stray holder of a wide shard in one commit of that shard. Whoever dies in the
+under its lock and an audit record; a stray holder of a wide shard in one commit of that shard; a wide scope that is not
+dealt out as its cap says is closed first and dealt anew at the end. Whoever dies in the
 middle leaves some mended and some not: the next repair goes on. What a run itself got wrong is only reported.
 """
 
@@ -17,13 +18,14 @@ from headgate.core.lane import Lane, LaneState
 from headgate.core.line import lane_after, stands_in_line
 from headgate.core.run import LIVE, Run, RunState
 from headgate.core.scopes import LINE, SYSTEM
-from headgate.core.tenant import Holder, Tenant
-from headgate.core.wide import Shard
+from headgate.core.tenant import Holder, Tenant, with_policy
+from headgate.core.wide import Control, Shard
 from headgate.flow import audit
 from headgate.flow.deps import Deps
 from headgate.flow.dispatch import Dispatcher
-from headgate.flow.fleet import deal_all
+from headgate.flow.fleet import CONTROL_KEY, deal_all
 from headgate.flow.invariants import Books, places, tenant_violations
+from headgate.flow.invariants.slots import undealt
 from headgate.flow.ledger import Ledger, any_shard
 from headgate.store.documents import UserLine, where
 from headgate.store.transaction import Tx
@@ -43,6 +45,11 @@ def repair(deps: Deps, dispatcher: Dispatcher, why: audit.Reason) -> tuple[Repai
     each commit has an audit record of its own. Ends with a dispatch, for what may start now."""
     repaired: list[Repair] = []
     settling: set[str] = set()
+    for control in deps.store.query(Control, where(Control)):
+        closing = _Closing(deps, control.id, replace(why, id=deps.ids.new("aud")))
+        closed = deps.store.transact(closing.body, CONTROL_KEY)
+        repaired += closed
+        settling |= {control.id} if closed else set()
     for shard in deps.store.every(Shard):
         for run_id in shard.holders:
             stray = _Stray(deps, shard, run_id, replace(why, id=deps.ids.new("aud")))
@@ -60,6 +67,31 @@ def repair(deps: Deps, dispatcher: Dispatcher, why: audit.Reason) -> tuple[Repai
     for one in repaired:
         deps.telemetry.warning("books.repaired", subject=one.subject, done=list(one.done), audit=one.receipt)
     return tuple(repaired)
+
+
+@dataclass(frozen=True, slots=True)
+class _Closing:
+    """A wide scope that is not dealt out as its cap says: it is closed here, and dealt anew once all else is mended."""
+
+    deps: Deps
+    scope: str
+    why: audit.Reason
+
+    def body(self, tx: Tx) -> tuple[Repair, ...]:
+        """Close it and all its shards, as a change of its cap does; nothing is written when nothing was wrong."""
+        control = tx.get(Control, self.scope)
+        shards = tx.hint(Shard, where(Shard, ("scope", "==", self.scope), order=("index",)))
+        found = () if control is None else tuple(undealt(control, shards))
+        if control is None or not found:
+            return ()
+        after, closed = wide.closed(control, shards)
+        tx.put(after)
+        known = {shard.id for shard in shards}
+        for shard in closed:
+            tx.put(shard) if shard.id in known else tx.create(shard)
+        audit.record(tx, self.why, "books.repaired", self.scope, {"wrong": found}, {"cap": after.cap})
+        done = tuple(f"dealt anew: {detail}" for detail in found)
+        return (Repair(receipt=self.why.id, subject=self.scope, done=done),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +159,14 @@ class _Mending:
     def body(self, tx: Tx) -> tuple[Repair, ...]:
         """Everything of the tenant that follows from its runs, computed anew where it differs."""
         ledger = Ledger.open(tx, self.tenant_id, self.deps.policy)
+        before = ledger.tenant
+        done = list(_caps(ledger))
         books = self._books(tx, ledger.tenant)
-        done = [note for run in books.live for note in self._in_its_shards(ledger, run)]
+        done += [note for run in books.live for note in self._in_its_shards(ledger, run)]
         if any(tenant_violations(books)):
-            done += [*_holders(ledger, books), *_waiting(ledger, books), *_lanes(ledger, books)]
+            done += [*_turn(ledger), *_holders(ledger, books), *_waiting(ledger, books), *_lanes(ledger, books)]
         if not done:
             return ()
-        before = books.tenants[self.tenant_id]
         audit.record(
             tx, self.why, "books.repaired", f"tenant:{self.tenant_id}", _visible(before), _visible(ledger.tenant),
             self.tenant_id,
@@ -170,6 +203,23 @@ class _Mending:
             if scope != LINE and run.id not in shard.holders:
                 ledger.tx.put(wide.taken(shard, run.id, run.holding_since or ledger.tx.now))
                 yield f"put {run.id} back into {shard.id}"
+
+
+def _caps(ledger: Ledger) -> Iterator[str]:
+    """The numbers that are signed, and where none is the policy's. Closing the ledger wakes who then has room."""
+    before, signed = ledger.tenant, {scope: standing.limit for scope, standing in ledger.tenant.overrides.items()}
+    after = with_policy(replace(before, limits=signed), ledger.policy)
+    if after != before:
+        ledger.tenant = replace(after, capped_at=ledger.tx.now)
+        ledger.touched += list(after.parked)
+        yield f"limits {dict(before.limits)} → {signed}, cap {before.cap} → {after.cap}, the rest as the policy says"
+
+
+def _turn(ledger: Ledger) -> Iterator[str]:
+    """Closing the ledger computes both anew."""
+    before, after = ledger.tenant, tenants.refreshed(ledger.tenant)
+    if (before.offers, before.turn) != (after.offers, after.turn):
+        yield f"offers {list(before.offers)} → {list(after.offers)}, turn {before.turn} → {after.turn}"
 
 
 def _holders(ledger: Ledger, books: Books) -> Iterator[str]:
@@ -236,4 +286,6 @@ def _right(tenant: Tenant, lane: Lane, heads: Mapping[str, int]) -> Lane:
 
 def _visible(tenant: Tenant) -> dict[str, object]:
     counts = {"waiting": tenant.waiting, "ready": dict(tenant.ready)}
-    return {"holders": sorted(tenant.holders), **counts, "parked": {k: dict(v) for k, v in tenant.parked.items()}}
+    parked = {scope: dict(kinds) for scope, kinds in tenant.parked.items()}
+    caps = {"cap": tenant.cap, "limits": dict(tenant.limits), "offers": list(tenant.offers), "turn": tenant.turn}
+    return {"holders": sorted(tenant.holders), **counts, "parked": parked, **caps}

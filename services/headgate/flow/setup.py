@@ -11,7 +11,7 @@ from headgate.core.errors import NotFound
 from headgate.core.plans import check_member
 from headgate.core.policy import Policy
 from headgate.core.scopes import LINE, SYSTEM, kind_scope
-from headgate.core.tenant import Tenant
+from headgate.core.tenant import Tenant, with_policy
 from headgate.core.wide import Control
 from headgate.flow import audit, fleet
 from headgate.flow.deps import Deps
@@ -161,12 +161,3 @@ def _shown(tenant: Tenant) -> dict[str, object]:
     """What the policy says of a tenant, as audit records tell it."""
     scopes = {**tenant.defaults, **tenant.base}
     return {"tenant": tenant.cap, "weight": tenant.weight, **scopes}
-
-
-def with_policy(tenant: Tenant, policy: Policy) -> Tenant:
-    """The tenant under this policy; what was set at run time keeps standing over it."""
-    plan = policy.plan(tenant.plan)
-    repos = {f"repo:{name}": cap for name, cap in policy.repo_overrides.items()}
-    orgs = {f"org:{name}": cap for name, cap in policy.org_overrides.items()}
-    defaults = {"user": policy.user, "repo": policy.repo, "org": policy.org}
-    return replace(tenant, cap=plan.concurrent, weight=plan.weight, defaults=defaults, base={**repos, **orgs})

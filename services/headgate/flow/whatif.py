@@ -9,12 +9,11 @@ from headgate.core import whatif, wide
 from headgate.core.errors import InvalidRequest
 from headgate.core.policy import Policy
 from headgate.core.scopes import LINE, SYSTEM, split_name
-from headgate.core.tenant import Tenant
+from headgate.core.tenant import Tenant, with_policy
 from headgate.core.whatif import Comparison, Ground
 from headgate.core.wide import Control
 from headgate.flow.demands import Reading
 from headgate.flow.deps import Deps
-from headgate.flow.setup import with_policy
 from headgate.store.documents import where
 
 TYPES = ("user", "repo", "org")

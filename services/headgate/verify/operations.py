@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from headgate.core.access import Caller, Role
 from headgate.core.errors import HeadgateError
 from headgate.core.policy import OnLimit
-from headgate.core.scopes import SYSTEM, TENANT, kind_scope
+from headgate.core.scopes import SYSTEM, full_name, kind_scope
 from headgate.core.submission import Submission
-from headgate.flow import cancel, fleet, pause, sweep
+from headgate.flow import cancel, fleet, limits, pause, sweep
 from headgate.flow.audit import Reason
 from headgate.flow.deps import Asking
-from headgate.flow.ledger import Ledger
 from headgate.flow.pause import Pause
 from headgate.flow.submit import Accepted
-from headgate.store.transaction import Tx
 from headgate.verify.mixes import Op
 from headgate.verify.places import Place
 from headgate.verify.scheduler import Scheduler
+
+OPERATOR = Caller(credential="sim", role=Role.OPERATOR)
 
 
 @dataclass
@@ -96,19 +96,8 @@ class Operations:
         pause.resume(place.deps, place.dispatcher, tenant, scope, self.why(place))
 
     def _limit(self, place: Place, tenant: str, scope: str, cap: int) -> None:
-        """As a changed policy or an operator sets it: one commit of the tenant, then a dispatch."""
-
-        def body(tx: Tx) -> None:
-            ledger = Ledger.open(tx, tenant, place.deps.policy)
-            if scope == TENANT:
-                ledger.tenant = replace(ledger.tenant, cap=cap, capped_at=tx.now)
-            else:
-                ledger.tenant = replace(ledger.tenant, limits={**ledger.tenant.limits, scope: cap}, capped_at=tx.now)
-                ledger.touched.append(scope)
-            ledger.close()
-
-        place.deps.store.transact(body, tenant)
-        place.dispatcher.dispatch()
+        asked = limits.Change(scope=full_name(tenant, scope), limit=cap)
+        limits.put_limit(place.deps, place.dispatcher, OPERATOR, asked, self.why(place))
         self.reached["limit inside a tenant changed"] += 1
 
     # --- operators of the fleet

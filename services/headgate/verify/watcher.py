@@ -199,7 +199,7 @@ class Watcher:
 
 def _rules(tenant: Tenant) -> tuple[object, ...]:
     """What an operator changes of a tenant."""
-    return tenant.gates, tenant.cap, tenant.limits, tenant.status
+    return tenant.gates, tenant.cap, tenant.overrides, tenant.status
 
 
 def _none(violations: Iterable[Violation]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+from headgate.core.line import LATEST
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHAPE = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-LATEST = 7_258_118_400_000
-"""The year 2200: a place in line is one 64-bit number made of a time, so times have an end."""
 
 
 def rfc3339(ms: int) -> str:

@@ -1,15 +1,20 @@
 """The invariant checker: recount what the documents say against what the runs are, and list every difference.
 
-I1   slots held per scope ≤ cap, unless the cap was lowered below use (then nothing new starts)      slots
+I1   slots held per scope ≤ cap, unless the cap was lowered below use (then nothing new starts); the
+     credits of a wide scope's shards add up to its cap                                              slots
 I2   slots held = pending and running runs, per scope and per run                                    slots
-I3   every acknowledged run exists (idempotency records point to runs that are there)                trail
+I3   every acknowledged run exists: of every idempotency key still remembered. (A run that had none
+     is missed only where it is counted: I2 and I7 tell of one that waited or held a slot)           trail
 I4   one terminal event per run, its last                                                            lives
 I5   only the newest fence writes: outcomes carry the fence of the last claim, leases have a worker  lives
 I6   states only move along the diagram                                                              lives
-I7   a queued run holds no slot; its place in line and its lane are counted exactly                  slots, line
+I7   a queued run holds no slot; its place in line and its lane are counted exactly; what its tenant
+     offers and whose turn it is follow from that                                                    slots, line
 I8   every pending run is its own outbox mark: its message is delivered, or published when due       moments
-I9   audit records = changes: whatever a switch or an override says, its record is there             trail
-I10  nothing stays past its time: leases, messages, moments, deadlines, pauses, attempts             moments
+I9   audit records = changes: whatever a switch or an override says, its record is there; no limit is
+     in force that is neither the policy's nor signed                                                trail
+I10  nothing stays past its time or reaches beyond it: leases, messages, moments, deadlines, pauses,
+     attempts                                                                                        moments
 I11  no run that could start waits behind a lower one for longer than ageing allows                  moments
 
 `check` takes any store, `check_log` a recorded log of events. A live system moves while it is read, so a difference is
@@ -58,12 +63,12 @@ def check(deps: Deps, patience_seconds: float = PATIENCE_SECONDS) -> Report:
 
 def tenant_violations(books: Books) -> Iterator[Violation]:
     """What is wrong inside the tenants of these books, wide scopes apart: what a repair of a tenant can mend."""
-    for rule in (slots.inside, line.counts, line.lanes):
+    for rule in (slots.inside, line.counts, line.lanes, line.fairness):
         yield from rule(books)
 
 
 def _violations(deps: Deps, books: Books, patience_seconds: float) -> Iterator[Violation]:
-    for rule in (slots.caps, slots.inside, slots.wide, line.counts, line.lanes, lives.leases):
+    for rule in (slots.caps, slots.inside, slots.wide, line.counts, line.lanes, line.fairness, lives.leases):
         yield from rule(books)
     yield from lives.histories(deps, books)
     yield from moments.overdue(books, deps.policy, round(patience_seconds * 1000))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from math import isclose
 
 from headgate.core import tenant as tenants
 from headgate.core.lane import Lane, LaneState
@@ -26,6 +27,18 @@ def counts(books: Books) -> Iterator[Violation]:
         if user.waiting != by_user[user.tenant, user.user]:
             detail = f"{user.waiting} counted, {by_user[user.tenant, user.user]} waiting"
             yield Violation(invariant="I7", subject=f"line:user/{user.tenant}/{user.user}", detail=detail)
+
+
+def fairness(books: Books) -> Iterator[Violation]:
+    """I7: what a tenant offers and whose turn it is, by which a dispatch finds it, follows from what it holds."""
+    for tenant in books.tenants.values():
+        due = tenants.refreshed(tenant)
+        if tenant.offers != due.offers:
+            detail = f"offers {list(tenant.offers)}, should be {list(due.offers)}"
+            yield Violation(invariant="I7", subject=f"tenant:{tenant.id}", detail=detail)
+        if not isclose(tenant.turn, due.turn, rel_tol=1e-9, abs_tol=1e-6):  # holders come in any order
+            detail = f"turn {tenant.turn}, should be {due.turn}"
+            yield Violation(invariant="I7", subject=f"tenant:{tenant.id}", detail=detail)
 
 
 def lanes(books: Books) -> Iterator[Violation]:

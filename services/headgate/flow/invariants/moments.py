@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
-from headgate.core.line import stands_in_line
+from headgate.core.line import LATEST, stands_in_line
 from headgate.core.policy import Policy
 from headgate.core.run import Event, Run, RunState
 from headgate.core.scopes import SYSTEM, TENANT, full_name
@@ -28,9 +29,28 @@ def overdue(books: Books, policy: Policy, patience: int) -> Iterator[Violation]:
         for what, moment in _moments(run, policy):
             if moment + patience < books.now:
                 invariant = "I8" if what == "message" else "I10"
-                detail = f"{run.state}, its {what} was due {(books.now - moment) // 1000} s ago"
+                detail = f"{run.state}, its {what} was due at {_told(moment)}"
                 yield Violation(invariant=invariant, subject=run.id, detail=detail)
+        for what, set_to, latest in _farthest(run, policy, books.now + patience):
+            if set_to is not None and set_to > latest:
+                detail = f"{run.state}, its {what} lies at {_told(set_to)}: nobody can have set it"
+                yield Violation(invariant="I10", subject=run.id, detail=detail)
     yield from _half_way(books, patience)
+
+
+def _told(ms: int) -> str:
+    """The moment itself, not how long ago: what is found must be told alike at every look."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds") if 0 <= ms <= LATEST else f"{ms} ms"
+
+
+def _farthest(run: Run, policy: Policy, now: int) -> Iterator[tuple[str, int | None, int]]:
+    """Moments of a run, and what none of them can lie after: a lease reaches `lease_seconds` from now at most, callers
+    name no time after LATEST."""
+    if run.state is RunState.RUNNING:
+        yield "lease", run.lease_until, now + round(run.lease_seconds * 1000)
+    yield "moment", run.not_before, LATEST
+    yield "start deadline", run.start_by, LATEST + round(policy.execution.start_deadline_seconds * 1000)
+    yield "message", run.publish_due, LATEST
 
 
 def _moments(run: Run, policy: Policy) -> Iterator[tuple[str, int]]:

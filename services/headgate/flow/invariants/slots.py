@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from headgate.core import tenant as tenants
 from headgate.core import wide as wides
 from headgate.core.run import IN_FLIGHT, Run, RunState
 from headgate.core.scopes import LINE, SYSTEM, TENANT, full_name, kind_scope
+from headgate.core.wide import Control, Shard
 from headgate.flow.invariants.books import Books, Violation
 
 
@@ -24,6 +25,27 @@ def caps(books: Books) -> Iterator[Violation]:
         held = sum(wides.used(shard) for shard in books.shards if shard.scope == scope)
         if control.cap is not None and held > control.cap and not control.settle and scope != LINE:
             yield Violation(invariant="I1", subject=scope, detail=f"{held} held, cap {control.cap}")
+        for detail in undealt(control, [shard for shard in books.shards if shard.scope == scope]):
+            yield Violation(invariant="I1", subject=scope, detail=detail)
+
+
+def undealt(control: Control, shards: Sequence[Shard]) -> Iterator[str]:
+    """What is wrong with how a wide scope is dealt out over its shards; dealing anew mends it."""
+    if {shard.index for shard in shards} != set(range(control.shards)):
+        yield f"{len(shards)} shards, should be {control.shards}"
+    if any(shard.settle != control.settle for shard in shards):
+        yield f"shards are closed or open though the scope is {'closed' if control.settle else 'open'}"
+    if any(shard.free == wides.full(shard) for shard in shards):
+        yield "shards are marked free that are full, or full that are free"
+    if control.settle:
+        return
+    if any((shard.credit is None) != (control.cap is None) for shard in shards):
+        yield f"credits are missing or of no use, cap {control.cap}"
+    elif control.cap is not None and (credits := sum(shard.credit or 0 for shard in shards)) != control.cap:
+        yield f"credits add up to {credits}, cap {control.cap}"
+    for shard in shards if control.id != LINE else ():  # who is put back in line is never refused
+        if shard.credit is not None and wides.used(shard) > shard.credit:
+            yield f"{shard.id} holds {wides.used(shard)}, credit {shard.credit}"
 
 
 def inside(books: Books) -> Iterator[Violation]:
