@@ -15,6 +15,7 @@ import pytest
 from google.api_core import exceptions as errors
 from google.cloud.firestore_v1.types import BatchGetDocumentsResponse, Document, GetDocumentRequest
 
+from headgate.core.errors import BodyTooLarge
 from headgate.sources import RandomIds, SystemTiming
 from headgate.store.documents import IdempotencyRecord
 from headgate.store.firestore import FirestoreBackend
@@ -80,6 +81,14 @@ def test_an_expiry_has_a_timestamp_for_the_ttl_policy(
     firestore.commit([Mask(at, {"expire_at": None})], T)
     assert "ttl" not in stored(firestore_emulator, project_id, at).fields
     assert raw_of(firestore, at) == idem(expire_at=None)
+
+
+def test_a_document_above_the_limit_is_told_as_such(firestore: FirestoreBackend):
+    """One value too long, and many values that are too much together; the negative control stays under the limit."""
+    for large in ({"result": "x" * 1_100_000}, {"result": "x" * 600_000, "input": "y" * 600_000}):
+        with pytest.raises(BodyTooLarge, match="Nothing was changed"):
+            firestore.commit([create(run(**large))], T)
+    firestore.commit([create(run(result="x" * 900_000))], T)
 
 
 # --- when it is down

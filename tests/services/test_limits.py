@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from headgate.api.changes import told
 from headgate.core.access import Role
 from headgate.flow.sweep import sweep
 from tests.services.served import Api, key_of
@@ -127,6 +128,25 @@ def test_the_audit_log(api: Api) -> None:
     own = api.get("/tenants/acme/audit-log").json()["items"]
     assert {one["tenant"] for one in own} == {"acme"}
     assert {one["action"] for one in own} == {"key.issued", "limit.set", "limit.reset"}
+
+
+def test_a_change_is_told_like_everything_else(api: Api) -> None:
+    """Times in RFC 3339 and keys in camelCase; what stands as a key, a scope, is not touched."""
+    body = {"scope": "tenant:acme", "limit": 2, "until": "2199-01-01T00:00:00Z", "reason": "x"}
+    api.ask("PUT", "/admin/limits", body, key=api.operator)
+    api.post("/tenants/acme/pause", {"reason": "x", "mode": "hold"})
+    limit, pause = (
+        api.get(f"/tenants/acme/audit-log?action={action}").json()["items"][0]["after"]
+        for action in ("limit.set", "pause")
+    )
+    assert limit["until"] == "2199-01-01T00:00:00.000Z"
+    assert str(pause["since"]).endswith("Z")
+    assert pause["until"] is None
+    kept = {"drained_at": 0, "revokedAt": None, "user:a_b": 3, "capped_at": True, "ready": [{"next_at": 1}], "at": "x"}
+    assert told(kept) == {
+        "drainedAt": "1970-01-01T00:00:00.000Z", "revokedAt": None, "user:a_b": 3, "cappedAt": True,
+        "ready": [{"nextAt": "1970-01-01T00:00:00.001Z"}], "at": "x",
+    }  # fmt: skip
 
 
 def test_the_audit_log_is_paged(api: Api) -> None:

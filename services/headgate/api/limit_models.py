@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, PlainSerializer, StringConstraints, model_validator
 
-from headgate.api import requests
+from headgate.api import changes, requests
 from headgate.api.models import Answered, Moment
 from headgate.api.requests import Asked, Whole
 from headgate.api.switch_models import Why
@@ -107,6 +107,8 @@ class WhatIfAnswer(Answered):
 
 # --- the audit log
 
+Change = Annotated[Any, PlainSerializer(changes.told)]
+
 
 class AuditRecordAnswer(Answered):
     """Who changed what, when and why."""
@@ -117,8 +119,8 @@ class AuditRecordAnswer(Answered):
     action: str
     subject: str
     tenant: str | None
-    before: Any
-    after: Any
+    before: Change
+    after: Change
     reason: str
     request_id: str | None
 

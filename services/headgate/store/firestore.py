@@ -19,6 +19,7 @@ from google.cloud.firestore_v1.services.firestore import FirestoreClient
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 from google.cloud.firestore_v1.types import firestore
 
+from headgate.core.errors import BodyTooLarge
 from headgate.store.codec import Pb, found_of, name_of, structured, structured_conditions, value_of, write_of
 from headgate.store.committer import Timing
 from headgate.store.port import Ambiguous, Conflict, Delete, Found, Key, Outage, Query, Read, Write
@@ -36,7 +37,11 @@ UNREACHABLE = (
     errors.Cancelled,
     errors.TooManyRequests,  # RESOURCE_EXHAUSTED is one
 )
-"""No answer, or none that says what happened. Everything else (INVALID_ARGUMENT …) is our own bug: raised as it is."""
+"""No answer, or none that says what happened. Everything else (INVALID_ARGUMENT …, but for TOO_LARGE) is our own
+bug: raised as it is."""
+
+TOO_LARGE = ("maximum entity size", "maximum allowed size", "is longer than")
+"""Words of Firestore (and of its emulator) about a document, or a value in it, above 1 MiB."""
 
 CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -134,6 +139,13 @@ class FirestoreBackend:
             raise Conflict(str(problem)) from problem
         except UNREACHABLE as problem:
             raise Ambiguous(str(problem)) from problem
+        except errors.InvalidArgument as problem:
+            if any(words in str(problem) for words in TOO_LARGE):
+                raise BodyTooLarge(
+                    "Nothing was changed: what is kept of this in one document would be above the store's 1 MiB. Ask for "
+                    "less, or first end runs, pauses or limits of the tenant."
+                ) from problem
+            raise
 
     def clear(self, keys: Collection[Key], timeout: float) -> None:
         """Delete in batches. If the process dies half-way the rest is still there for the next sweep of retention."""
