@@ -69,9 +69,22 @@ def test_a_recorded_log_is_checked_without_a_server(cli, tmp_path):
     assert cli("--json", "audit", "--log", str(log)).document["violations"][0]["invariant"] == "I6"
 
 
-@pytest.mark.parametrize("words", [("--cap", "system"), ("--repair", "--reason", "r"), ()])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--cap", "system"),
+        ("--cap", "kind:git=3"),
+        ("--cap", "user:acme/ada=1"),
+        ("--cap", "sytem=1"),
+        ("--cap", "tenant:=1"),
+        ("--repair", "--reason", "r"),
+        (),
+    ],
+)
 def test_a_log_that_cannot_be_read_is_wrong_usage(cli, tmp_path, words):
     log = tmp_path / "events.jsonl"
     log.write_text(line(1, "queued") if words else '{"runId": 1}')
-    assert cli("audit", "--log", str(log), *words).code == 2
+    result = cli("audit", "--log", str(log), *words)
+    assert result.code == 2
+    assert "--cap" not in words or words[1].partition("=")[0] in result.err
     assert cli("audit", "--cap", "system=1").code == 2

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from headgate.verify.crash_recovery import RECOVERIES
+
 
 def last(result):
     return json.loads(result.out.splitlines()[-1])
@@ -32,6 +34,11 @@ def test_a_schedule_is_written_and_repeated(cli, tmp_path, proof, n):
         ),
         ("deliveries", {"seed": 1, "n": 4, "attempts": ["", "sleep"]}, "attempts[1]"),
         ("crash", {"store": "sqlite", "seed": 1, "kills": [{"at": "write", "n": 1}]}, "kills[0].recovery"),
+        (
+            "crash",
+            {"store": "sqlite", "seed": 1, "kills": [{"at": "write", "n": 1, "recovery": RECOVERIES[0], "again": 3}]},
+            "kills[0].again",
+        ),
     ],
 )
 def test_a_bad_schedule_is_wrong_usage(cli, tmp_path, proof, content, field):
@@ -41,6 +48,25 @@ def test_a_bad_schedule_is_wrong_usage(cli, tmp_path, proof, content, field):
     assert result.code == 2
     assert str(file) in result.err
     assert field in result.err
+
+
+@pytest.mark.parametrize("proof", ["races", "deliveries", "crash", "sim"])
+def test_brackets_by_the_thousand_are_wrong_usage(cli, tmp_path, proof):
+    file = tmp_path / "schedule.json"
+    file.write_text("[" * 100_000)
+    result = cli("verify", proof, "--schedule", str(file))
+    assert result.code == 2
+    assert f"{file} cannot be read as JSON" in result.err
+
+
+def test_a_replayed_kill_that_never_happens_is_not_ok(cli, tmp_path):
+    file = tmp_path / "schedule.json"
+    kills = [{"at": "write", "n": n, "recovery": RECOVERIES[0]} for n in (1, 1_000_000)]
+    file.write_text(json.dumps({"store": "sqlite", "seed": 1, "kills": kills}))
+    result = cli("--json", "verify", "crash", "--schedule", str(file))
+    figures = last(result)
+    assert (result.code, figures["ok"], figures["missed"], figures["kills"]) == (1, False, 1, 1), result.out
+    assert figures["details"] == ["missed: write 1000000 was never reached"]
 
 
 def test_a_schedule_that_cannot_be_written_is_wrong_usage(cli, tmp_path):

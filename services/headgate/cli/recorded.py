@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headgate.core.errors import InvalidRequest
+from headgate.core.scopes import SYSTEM, TENANT, split_name
 from headgate.flow.invariants import Entry
 from headgate.web.moments import parse_rfc3339
 
@@ -49,5 +50,11 @@ def read_caps(said: tuple[str, ...]) -> dict[str, int]:
         scope, _, number = one.rpartition("=")
         if not scope or not number.isdecimal():
             raise InvalidRequest(f"--cap {one!r}: say it as system=50 or tenant:acme=5.", field="cap")
+        try:
+            checked = scope == SYSTEM or split_name(scope)[1] == TENANT
+        except ValueError:
+            checked = False
+        if not checked:
+            raise InvalidRequest(f"--cap {scope!r}: a log tells of system and tenant:T only.", field="cap")
         caps[scope] = int(number)
     return caps

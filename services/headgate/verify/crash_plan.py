@@ -62,12 +62,15 @@ class Schedule:
 
 def _kill(part: Part) -> Kill:
     parts = part.fields("at", "n", "recovery", optional=("again_at", "again"))
+    again = parts["again"].whole(0) if "again" in parts else 0
+    if again and "again_at" not in parts:
+        parts["again"].wrong("is of use with again_at only, the point of the recovery")
     return Kill(
         at=parts["at"].text(),
         n=parts["n"].whole(1),
         recovery=parts["recovery"].one_of(*RECOVERIES),
         again_at=parts["again_at"].text() if "again_at" in parts else "",
-        again=parts["again"].whole(0) if "again" in parts else 0,
+        again=again,
     )
 
 

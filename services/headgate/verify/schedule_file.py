@@ -74,7 +74,7 @@ def read(file: Path) -> Part:
     """The whole of a file. Raises InvalidRequest."""
     try:
         return Part(file, "", json.loads(file.read_text("utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last: brackets by the thousand
         raise InvalidRequest(f"{file} cannot be read as JSON: {error}.", field="schedule") from error
 
 
