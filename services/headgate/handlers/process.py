@@ -23,7 +23,7 @@ from pathlib import Path
 from headgate.core.errors import Code
 from headgate.core.policy import RunLimits
 from headgate.core.run import RunState
-from headgate.handlers import stub
+from headgate.handlers import seccomp, stub
 from headgate.handlers.child import Child, ChildEnd, ChildLost, Clock, Reason
 from headgate.handlers.interface import Cancellation, Failed
 from headgate.handlers.sandbox import active_layers, ordered, wrapper
@@ -80,6 +80,7 @@ def run_child(
             "user": uid,
             "claim": None if whose is None else whose.claim,
             "layers": held,
+            "filter": seccomp.program().hex(),
             "wrapper": wrapper(workdir, held, limits.memory_bytes, [*argv[:1], *shown], hidden),
             "limits": _rlimits(limits, file_bytes, "uid" in held) if "rlimits" in held else {},
             "worker": os.getpid(),

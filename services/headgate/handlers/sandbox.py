@@ -3,13 +3,14 @@
     uid          a user of its own per run; its processes are counted, which root's and a shared user's cannot be
     bubblewrap   own process, mount and IPC namespaces: a read-only root, a private /tmp, nobody else to be seen
     netns        no network, unless the step needs it (from bubblewrap where that is, else made by the supervisor)
+    seccomp      no files in memory without a name: sent through a socket, they would be counted nowhere
     no_new_privs no set-uid program gains anything
     rlimits      CPU seconds, data, file size, open files, core dumps; with `uid` also processes
     subreaper    every descendant stays below the supervisor, whatever it does
     tree_kill    the supervisor ends all of them
 
 What is there is found out by starting a real child once in a process. Some places have neither user namespaces nor
-root (Cloud Run promises neither): there the last four remain, and `/readyz` and the run's events say so.
+root (Cloud Run promises neither): there the last five remain, and `/readyz` and the run's events say so.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from headgate.handlers import stub
+from headgate.handlers import seccomp, stub
 from headgate.handlers.users import run_user
 
 ALWAYS = ("no_new_privs", "rlimits", "subreaper", "tree_kill")
-LAYERS = ("uid", "bubblewrap", "netns", *ALWAYS)
+LAYERS = ("uid", "bubblewrap", "netns", "seccomp", *ALWAYS)
 """All, in the order in which they are shown."""
 
 _PLACES = "/usr/local/bin:/usr/bin:/bin"
@@ -42,10 +43,11 @@ _OF_OTHERS = (("bubblewrap", "netns"),)
 
 @functools.cache
 def active_layers() -> tuple[str, ...]:
-    """The layers of a child without network on this machine. The first call starts a child or two, others are free."""
+    """The layers of a child without network on this machine. The first call starts some children, others are free."""
     candidates = _OF_ROOT if os.geteuid() == 0 else _OF_OTHERS
     chosen = next(filter(_starts, candidates), ())
-    return ordered({*chosen, *ALWAYS})
+    filtered = (*chosen, "seccomp")
+    return ordered({*(filtered if seccomp.program() and _starts(filtered) else chosen), *ALWAYS})
 
 
 def known_layers() -> tuple[str, ...]:
@@ -75,6 +77,7 @@ def _starts(layers: Sequence[str]) -> bool:
             "environment": {},
             "user": uid,
             "layers": [*layers, *ALWAYS],
+            "filter": seccomp.program().hex(),
             "wrapper": wrapper(Path(folder), layers, tmpfs_bytes=2**20),
             "limits": {},
             "worker": os.getpid(),

@@ -30,6 +30,7 @@ CANNOT_EXECUTE, NOT_FOUND = 126, 127
 
 _CLONE_NEWIPC, _CLONE_NEWNET = 0x08000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _WAKE = (signal.SIGTERM, signal.SIGCHLD)
 _ROUNDS, _PAUSE = 200, 0.005
 """Killing a tree takes at most a second: 200 rounds of 5 ms."""
@@ -179,6 +180,8 @@ def _become(order: dict[str, Any], supervisor: int) -> NoReturn:
             os.setuid(order["user"])
         if "no_new_privs" in order["layers"]:
             _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        if "seccomp" in order["layers"]:
+            _filter(bytes.fromhex(order["filter"]))
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # after setuid, which clears it
         if os.getppid() != supervisor:
             os._exit(CANNOT_EXECUTE)
@@ -233,9 +236,21 @@ def _limit(which: int, soft: int, hard: int) -> None:
     resource.setrlimit(which, (soft, hard))
 
 
-def _prctl(option: int, value: int) -> None:
+class _Program(ctypes.Structure):
+    """What the kernel takes a filter in (struct sock_fprog)."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def _filter(instructions: bytes) -> None:
+    """Have the kernel ask this filter (see `seccomp.py`) at each system call from now on, of all that come after too."""
+    program = _Program(len(instructions) // 8, instructions)
+    _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))
+
+
+def _prctl(option: int, value: int, more: int = 0) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+    if libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(more), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl {option} was refused")
 
 
