@@ -167,7 +167,9 @@ def test_each_holder_of_a_wide_scope_ends_as_runs_of_its_own_kind_do(tmp_path: P
     found = why(world.deps, world.caller(), "acme", queued.id)
 
     assert (found.binding, found.holders, found.others) == ("system", [], 1)  # it is not acme's to see
-    assert found.expected_release == world.run(holder).holding_since + 200_000
+    since = world.run(holder).holding_since
+    assert since is not None
+    assert found.expected_release == since + 200_000
 
 
 def test_without_a_full_scope_nobody_is_in_the_way(tmp_path: Path) -> None:

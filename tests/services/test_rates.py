@@ -18,6 +18,7 @@ from tests.support.world import World
 
 SLOW = "requests: {perSecond: 0.01, burst: 4}\n"
 ACME = Caller(credential="key_1", role=Role.OWNER, tenant="acme")
+OPERATOR = Caller(credential="key_2", role=Role.OPERATOR)
 
 
 @pytest.fixture
@@ -134,6 +135,28 @@ def test_a_receipt_tells_how_many_shared_it(world: World) -> None:
     receipt = find_receipt(world.deps, ACME, "acme", str(ids.pop()))
     assert receipt["count"] == 7
     assert receipt["scopes"] == []
+
+
+@pytest.mark.parametrize("asks", [ACME, OPERATOR], ids=["the tenant itself", "an operator"])
+def test_whoever_asks_next_finds_the_count(world: World, asks: Caller) -> None:
+    """54 refusals in a burst and then none: the next request of anybody, as that for the receipt, makes it right."""
+    rates = RequestRates(world.deps, 500)
+    ids = {taken.refusal.receipt_id for taken in (rates.take(ACME, "r") for _ in range(55)) if taken.refusal}
+    [id] = ids
+    assert find_receipt(world.deps, ACME, "acme", str(id))["count"] == 1  # the second is not over
+    world.clock.forward(10)
+    assert rates.take(asks, "r").refusal is None
+    assert find_receipt(world.deps, ACME, "acme", str(id))["count"] == 54
+
+
+def test_if_nobody_settled_it_the_count_would_stay(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control."""
+    monkeypatch.setattr(RequestRates, "_settle", lambda rates, now: None)
+    rates = RequestRates(world.deps, 500)
+    ids = {taken.refusal.receipt_id for taken in (rates.take(ACME, "r") for _ in range(55)) if taken.refusal}
+    world.clock.forward(10)
+    rates.take(ACME, "r")
+    assert find_receipt(world.deps, ACME, "acme", str(ids.pop()))["count"] == 1
 
 
 def test_many_threads_get_no_more_than_the_burst(world: World) -> None:

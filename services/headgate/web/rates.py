@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from headgate.core.access import Caller
 from headgate.core.bucket import Bucket, full_bucket, seconds_to_full, take
-from headgate.core.errors import Code, LimitReached
+from headgate.core.errors import Code, LimitReached, Unavailable
 from headgate.flow.deps import Deps
 from headgate.flow.receipts import keep_rate_receipt, recount
 
@@ -37,6 +37,8 @@ class _Kept:
     receipt: str = ""
     receipt_at: float = -math.inf
     refused: int = 0
+    counted: int = 1
+    """What its receipt says; `refused` is the truth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +50,22 @@ class Taken:
 
 
 class RequestRates:
-    """The buckets of one process."""
+    """The buckets of one process. `_shared` = tenants whose last receipt stands for more refusals than it says."""
 
     def __init__(self, deps: Deps, instances: int) -> None:
         self._deps = deps
         self._per_second = deps.policy.requests_per_second / instances
         self._burst = deps.policy.request_burst / instances
         self._kept: dict[str, _Kept] = {}
+        self._shared: dict[str, _Kept] = {}
         self._lock = threading.Lock()
 
     def take(self, caller: Caller, request_id: str) -> Taken:
         """One request of this caller. Raises Unavailable when a refusal's receipt cannot be stored."""
+        now = self._deps.timing.monotonic()
+        self._settle(now)
         if caller.tenant is None:
             return Taken({})
-        now = self._deps.timing.monotonic()
         with self._lock:
             kept = self._kept.pop(caller.tenant, None) or _Kept(full_bucket(self._per_second, self._burst, now))
             self._kept[caller.tenant] = kept  # the last in order: asked most recently
@@ -83,16 +87,39 @@ class RequestRates:
         )
 
     def _receipt(self, tenant: str, kept: _Kept, now: float, retry_after: int, request_id: str) -> str:
-        """The receipt of this second. How many shared the one before is added to it now."""
+        """The receipt of this second."""
         with kept.lock:
             if now - kept.receipt_at >= RECEIPT_SECONDS:
-                if kept.refused > 1:
-                    recount(self._deps, kept.receipt, kept.refused)
+                self._count(kept)
                 kept.receipt = keep_rate_receipt(self._deps, tenant, retry_after, request_id)
-                kept.receipt_at, kept.refused = now, 0
+                kept.receipt_at, kept.refused, kept.counted = now, 0, 1
                 self._deps.telemetry.warning("request.refused", reason=str(Code.RATE_LIMITED), tenant=tenant)
             kept.refused += 1
+            if kept.refused > kept.counted:
+                with self._lock:
+                    self._shared[tenant] = kept
             return kept.receipt
+
+    def _settle(self, now: float) -> None:
+        """Add to each receipt that no more can share how many did. Any request does it, so whoever reads one (which is
+        a request) finds the count of every second that is over."""
+        with self._lock:
+            over = {id: kept for id, kept in self._shared.items() if now - kept.receipt_at >= RECEIPT_SECONDS}
+            for id in over:
+                del self._shared[id]
+        for id, kept in over.items():
+            try:
+                with kept.lock:
+                    self._count(kept)
+            except Unavailable as problem:  # not the trouble of whoever asks now: a later request tries again
+                self._deps.telemetry.warning("receipt.not_counted", reason=problem.detail, tenant=id)
+                with self._lock:
+                    self._shared.setdefault(id, kept)
+
+    def _count(self, kept: _Kept) -> None:
+        if kept.refused > kept.counted:
+            recount(self._deps, kept.receipt, kept.refused)
+            kept.counted = kept.refused
 
 
 def _headers(bucket: Bucket) -> dict[str, str]:
