@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from headgate.flow.broker import PROBE_EVERY
 from headgate.flow.cancel import cancel_run
 from headgate.flow.deps import Asking
 from headgate.flow.retry import retry
-from headgate.flow.submit import Accepted
+from headgate.flow.submit import Accepted, Answer
 from headgate.sources import RandomIds, SystemTiming
 from headgate.store.committer import Budget
 from headgate.store.documents import IdempotencyRecord, where
@@ -146,6 +147,30 @@ def test_a_message_that_arrived_all_the_same_stands(world: World, broker: Broker
     assert isinstance(answer, Accepted)
     assert (answer.status, answer.run.state, world.state(answer.run)) == (201, "running", "running")
     assert len(list(world.deps.store.every(IdempotencyRecord))) == 1
+
+
+def told_twice(world: World, broker: Broker) -> tuple[list[Answer], Run]:
+    """The same key once more while the first call still waits for the broker: the answers, and the run then."""
+    again: list[Answer] = []
+    broker.on_dead = lambda message: again.append(world.submit(key="k"))
+    with suppress(Unavailable):  # what the others were told is what counts
+        again.append(world.submit(key="k"))
+    [run] = world.deps.store.query(Run, where(Run))
+    return again, run
+
+
+def test_who_was_told_of_a_run_by_its_key_has_it(world: World, broker: Broker) -> None:
+    answers, run = told_twice(world, broker)
+    assert ([type(answer) for answer in answers], run.state) == ([Accepted, Accepted], "pending")
+    broker.dead = False
+    round_of(world)
+    assert execute_all(world) == 1
+
+
+def test_control_without_the_pin_an_accepted_run_is_withdrawn(broken: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "pin", lambda deps, run: run)
+    answers, run = told_twice(broken, dead_broker(broken))
+    assert ([type(answer) for answer in answers], run.state) == ([Accepted], "cancelled")
 
 
 def test_a_message_that_arrives_after_the_withdrawal_starts_nothing(world: World, broker: Broker) -> None:

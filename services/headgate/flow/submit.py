@@ -26,7 +26,7 @@ from headgate.flow.fleet import deal_all
 from headgate.flow.ledger import DAY_MS, Ledger, WideSlots
 from headgate.flow.receipts import Facts, Receipt, keep_refusal, next_receipt_id, receipt_of, with_receipt
 from headgate.flow.wideview import WideFacts, WideUses, look
-from headgate.flow.withdraw import withdraw
+from headgate.flow.withdraw import pin, withdraw
 from headgate.handlers.interface import InvalidInput
 from headgate.store.documents import IdempotencyRecord, where
 from headgate.store.transaction import Tx
@@ -114,7 +114,7 @@ class Submitter:
         except _Replay as replay:
             return self._replayed(replay.record)
         except _Retried as retried:
-            return _as_first_answered(retried.run)
+            return _as_first_answered(pin(self._deps, retried.run))
         return self._accepted(placed, idem)
 
     def _check_input(self, asked: Submission) -> None:
@@ -166,6 +166,7 @@ class Submitter:
         run = self._deps.store.get(Run, record.run_id)
         if run is None:
             raise NotFound(f"Run {record.run_id} of this Idempotency-Key has been removed by retention.")
+        run = pin(self._deps, run)
         return Accepted(run=run, receipt_id=record.receipt_id, status=record.status, replayed=True)
 
 

@@ -5,13 +5,15 @@ If the process dies before, the run is pending, as after any death between commi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from headgate.core.errors import Code
 from headgate.core.lifecycle import Change
 from headgate.core.run import Run, RunError, RunState
-from headgate.flow.broker import AWAY
+from headgate.flow.broker import AWAY, unavailable
 from headgate.flow.deps import Deps
 from headgate.flow.fleet import deal_all
-from headgate.flow.ledger import Ledger
+from headgate.flow.ledger import Ledger, put_run
 from headgate.store.documents import IdempotencyRecord
 from headgate.store.transaction import Tx
 
@@ -37,6 +39,29 @@ def withdraw(deps: Deps, run: Run, key: str | None) -> Run | None:
         deps.changes.announce(run.id)
         deps.telemetry.warning("run.withdrawn", run_id=run.id, tenant=run.tenant, request_id=run.request_id)
         deal_all(deps, settling)
+    return stands
+
+
+def pin(deps: Deps, run: Run) -> Run:
+    """The run, which its key (or its retry) is about to tell somebody else: from now on it is not withdrawn.
+
+    Raises Unavailable if it was already.
+    """
+
+    def body(tx: Tx) -> Run | None:
+        now = tx.get(Run, run.id)
+        if now is None or not _as_published(now, run):
+            return now
+        after = replace(
+            now, publishes=now.publishes + 1
+        )  # what `withdraw` looks at; the sweep publishes it when overdue
+        put_run(tx, after, deps.policy)
+        return after
+
+    fresh = run.state is RunState.PENDING and (run.event_seq, run.publishes) == (1, 1)  # its publish may be under way
+    stands = deps.store.transact(body, f"run:{run.id}") if fresh else run
+    if stands is None or (stands.error is not None and stands.error.code == Code.BROKER_UNAVAILABLE):
+        raise unavailable()
     return stands
 
 
