@@ -8,7 +8,7 @@ from itertools import islice
 from headgate.core.limits import Override
 from headgate.core.policy import Policy
 from headgate.core.run import Run
-from headgate.core.scopes import SYSTEM, TENANT, full_name
+from headgate.core.scopes import SYSTEM, TENANT, full_name, kind_scope
 from headgate.core.tenant import with_policy
 from headgate.flow.deps import Deps
 from headgate.flow.invariants.books import Books, Violation
@@ -52,8 +52,8 @@ def _standing(books: Books) -> Iterator[tuple[str, str, str]]:
     if system is not None:
         if system.mode_state is not None:
             yield SYSTEM, "mode", system.mode_state.id
-        for state in system.closed.values():
-            yield SYSTEM, "closed kind", state.id
+        for kind, state in system.closed.items():
+            yield kind_scope(kind), "closed kind", state.id
 
 
 def _limits(books: Books) -> Iterator[tuple[str, Override]]:
