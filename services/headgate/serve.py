@@ -24,6 +24,7 @@ from headgate.api import build_front
 from headgate.core.errors import HeadgateError, Unavailable
 from headgate.delivery.port import DeliveryDown
 from headgate.flow import setup, sweep
+from headgate.handlers.orphans import end_orphans
 from headgate.handlers.removal import remove
 from headgate.settings import Settings, SettingsError
 from headgate.web.front import Front
@@ -85,6 +86,8 @@ def running(system: System) -> Iterator[None]:
 def _remove_work(system: System) -> None:
     """What stays costs room, and no start: the next one tries again."""
     folder = wiring.work_folder(system.place)
+    if orphans := end_orphans(folder):
+        system.deps.telemetry.warning("start.orphans_ended", processes=orphans)
     try:
         remove(folder)
     except OSError as error:

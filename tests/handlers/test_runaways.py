@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from headgate.handlers import process
+from headgate.handlers.orphans import end_orphans
 from headgate.handlers.process import ChildLost
 
 PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin:/bin") or sys.executable
@@ -120,6 +121,39 @@ def test_a_stopped_supervisor_holds_nobody_up(run, marked: Marked, mark: str):
     assert end.reason == "duration"
     assert time.monotonic() - started < 8.0
     assert marked(mark) == []
+
+
+@pytest.fixture
+def orphan() -> Iterator[Callable[[Path], subprocess.Popen[bytes]]]:
+    """Makes a process that looks as bubblewrap does while it waits for a parent that was killed."""
+    made: list[subprocess.Popen[bytes]] = []
+
+    def make(folder: Path) -> subprocess.Popen[bytes]:
+        argv = ["bwrap", "-c", "import time; time.sleep(60)", str(folder)]
+        made.append(subprocess.Popen(argv, executable=sys.executable))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.kill()
+        one.wait()
+
+
+def test_bubblewraps_that_nobody_waits_for_are_ended(orphan, workdir: Path, soon):
+    """Only those of this folder: a name that merely begins alike is another run's."""
+    mine, within, other = orphan(workdir), orphan(workdir / "run"), orphan(Path(f"{workdir}-other"))
+    assert end_orphans(workdir) == 2
+    assert soon(lambda: mine.poll() is not None and within.poll() is not None)
+    assert other.poll() is None
+
+
+def test_a_killed_supervisor_leaves_no_bubblewrap(run, orphan, workdir: Path, marked: Marked, mark: str, soon):
+    """It was killed before bubblewrap had asked the kernel to die with it: the worker does it."""
+    left = orphan(workdir)
+    threading.Thread(target=lambda: os.kill(the_supervisor(marked, mark), signal.SIGKILL)).start()
+    with pytest.raises(ChildLost):
+        run("/bin/sleep", mark)
+    assert soon(lambda: left.poll() is not None)
 
 
 PARENT = """

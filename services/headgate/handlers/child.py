@@ -11,12 +11,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Self
 
 from headgate.core.policy import RunLimits
 from headgate.core.run import Usage
 from headgate.handlers import meter, stub
 from headgate.handlers.interface import Cancellation
+from headgate.handlers.orphans import end_orphans
 
 _log = logging.getLogger(__name__)
 
@@ -62,12 +64,13 @@ class Child:
         self,
         process: subprocess.Popen[bytes],
         pipes: tuple[int, int],
+        workdir: Path,
         on_output: Callable[[bytes], None],
         tail_bytes: int,
         clock: Clock,
     ) -> None:
         self._process, (self._output, self._reports) = process, pipes
-        self._on_output, self._tail_bytes = on_output, tail_bytes
+        self._workdir, self._on_output, self._tail_bytes = workdir, on_output, tail_bytes
         self._clock, self._started = clock, clock()
         self._tail, self._output_bytes = bytearray(), 0
         self._peak, self._cpu, self._report = 0, 0.0, b""
@@ -85,7 +88,7 @@ class Child:
         reports, child_reports = os.pipe()
         try:
             process = _popen({**order, "report": child_reports}, child_output, child_reports)
-            return cls(process, (output, reports), on_output, tail_bytes, clock)
+            return cls(process, (output, reports), Path(str(order["workdir"])), on_output, tail_bytes, clock)
         except BaseException:  # without a process nobody else would close our ends
             os.close(output)
             os.close(reports)
@@ -194,6 +197,8 @@ class Child:
         except subprocess.TimeoutExpired:
             self._end_by_force()
             self._process.wait(timeout=1)
+        if not self._report:  # the supervisor was killed: only now has the kernel told those below it, too
+            end_orphans(self._workdir)
 
 
 def _popen(order: Mapping[str, object], output: int, report: int) -> subprocess.Popen[bytes]:
