@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import sqlite3
 import stat
 import threading
@@ -164,6 +166,36 @@ def test_a_damaged_store_is_replaced_too(store, tmp_path):
     restore(target, damaged, aside)
     assert runs_in(damaged) == 1
     assert aside.read_text().startswith("hello")
+
+
+def test_a_log_that_somebody_still_reads_is_not_played_into_the_restored_store(tmp_path, monkeypatch):
+    """It cannot be folded into the file that it belongs to; beside the new one SQLite would take it for that one's."""
+    path, copy, aside = tmp_path / "headgate.db", tmp_path / "copy", tmp_path / "aside"
+    opened = open_sqlite(path)
+    opened.commit([create(run())], T)
+    back_up(path, copy)
+    opened.commit([create(run("run_2"))], T)
+    for suffix in ("", "-wal"):  # as after kill -9
+        (tmp_path / f"killed.db{suffix}").write_bytes((tmp_path / f"headgate.db{suffix}").read_bytes())
+    opened.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "killed.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT COUNT(*) FROM runs").fetchone() == (2,)
+        with monkeypatch.context() as impatient:
+            impatient.setattr(sqlite3, "connect", functools.partial(at_once, sqlite3.connect))
+            restore(copy, tmp_path / "killed.db", aside)
+        assert not (tmp_path / "killed.db-wal").exists()
+        assert not (tmp_path / "killed.db-shm").exists()
+        assert (tmp_path / "aside-wal").stat().st_size > 0
+        reopened = open_sqlite(tmp_path / "killed.db")
+        found = reopened.get([key(run()), key(run("run_2"))], T).found
+        assert [one.raw is not None for one in found] == [True, False]
+        reopened.close()
+
+
+def at_once(connect, *args, **named):
+    """A connection that does not wait for who holds it up."""
+    return connect(*args, **{**named, "timeout": 0})
 
 
 def test_where_there_was_none(store, tmp_path):

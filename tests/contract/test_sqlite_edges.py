@@ -52,6 +52,26 @@ def test_a_commit_that_was_withdrawn_is_never_written(tmp_path: Path) -> None:
     backend.close()
 
 
+def test_no_two_processes_hold_the_file_lock_at_once(tmp_path: Path) -> None:
+    """A lock that is shared would let both write, and SQLite's own waiting starves one of them."""
+    backend = open_sqlite(tmp_path / "store.db")
+    with open(tmp_path / "store.db.lock", "rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        with pytest.raises(Ambiguous):
+            _commit(backend, "begun", SHORT)
+    _commit(backend, "later", PATIENT)
+    backend.close()
+
+
+@pytest.mark.parametrize(("asked", "level"), [(None, 2), ("full", 2), ("normal", 1)])
+def test_an_answered_commit_was_synced_as_asked(tmp_path: Path, asked: str | None, level: int) -> None:
+    path = tmp_path / "store.db"
+    backend = open_sqlite(path) if asked is None else open_sqlite(path, sync=asked)
+    assert backend._writer.execute("PRAGMA synchronous").fetchone() == (level,)
+    assert backend._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    backend.close()
+
+
 def _commit(backend: SqliteBackend, name: str, timeout: float) -> None:
     backend.commit([Put(Key("markers", name), {"id": name, "value": ""}, None)], timeout)
 

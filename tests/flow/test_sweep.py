@@ -5,6 +5,7 @@ from __future__ import annotations
 from headgate.core.errors import Unavailable
 from headgate.delivery.port import DeliveryDown, Message
 from headgate.flow import cancel, retention, sweep, work
+from headgate.handlers.interface import Failed
 from headgate.store.documents import IdempotencyRecord
 from tests.support.world import World
 
@@ -48,6 +49,24 @@ def test_more_than_a_page_of_lost_leases_is_reclaimed(world: World) -> None:
     swept = sweep.sweep(world.deps, world.dispatcher)
     assert swept.leases == len(runs)
     assert {world.state(run) for run in runs} == {"queued"}
+
+
+def test_a_run_that_was_found_due_and_waits_anew_is_not_let_in_early(world: World) -> None:
+    """Between the sweep's look and its commit the run started, failed, and waits out its back-off."""
+    run = world.accepted(not_before=world.clock.ms + 5_000)
+    world.clock.forward(6)
+    found = world.run(run)
+    sweep.sweep(world.deps, world.dispatcher)
+    assert world.state(run) == "pending"
+    world.finish(run, Failed(code="HANDLER_ERROR", message="once", retryable=True))
+    waits = world.run(run)
+    assert waits.delayed
+    assert (waits.not_before or 0) > world.clock.ms
+    sweep._due(world.deps, found)
+    assert world.run(run) == waits
+    world.clock.ms = waits.not_before or 0
+    sweep._due(world.deps, found)
+    assert not world.run(run).delayed
 
 
 def test_a_run_whose_start_deadline_passed_expires(world: World) -> None:
