@@ -12,6 +12,7 @@ import fcntl
 import os
 import signal
 import socket
+import stat
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -69,6 +70,7 @@ class Sweeper:
 def running(system: System) -> Iterator[None]:
     """The process's own threads: delivery, heart, alarm, sweep. What a dead process of this data folder held comes first."""
     sweeper = Sweeper(system)
+    _warn_of_open_data(system)
     try:
         _remove_work(system)  # of attempts whose process was killed
         taken = sweep.reclaim(system.deps, system.dispatcher, f"{system.place}:", living=system.executor.worker)
@@ -81,6 +83,14 @@ def running(system: System) -> Iterator[None]:
         sweeper.stop()
         system.close()
         _remove_work(system)
+
+
+def _warn_of_open_data(system: System) -> None:
+    """A folder that was there before is its owner's: its rights are left as they are, and said."""
+    data = system.settings.data.absolute()
+    mode = stat.S_IMODE(data.stat().st_mode)
+    if mode & 0o077:
+        system.deps.telemetry.warning("start.data_open", folder=str(data), mode=f"{mode:o}", remedy=f"chmod 700 {data}")
 
 
 def _remove_work(system: System) -> None:

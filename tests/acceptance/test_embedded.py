@@ -219,3 +219,17 @@ def test_what_was_dug_by_runs_that_were_killed_stops_no_start(tmp_path: Path) ->
         run = client.post("/tenants/pro-demo/runs", json=ECHO).json()["runId"]
         assert wait_for_end(client, "pro-demo", run)["state"] == "completed"
     assert not left.exists()
+
+
+def test_what_it_stores_is_closed_to_other_users(tmp_path: Path) -> None:
+    """A folder that was there before keeps its rights, and the start warns; what is in it is closed all the same."""
+    made, found = tmp_path / "made", tmp_path / "found"
+    found.mkdir()
+    found.chmod(0o755)
+    for data in (made, found):
+        with running_server(data) as server:
+            rights = {path.name: path.stat().st_mode & 0o077 for path in data.glob("headgate.db*")}
+            assert {"headgate.db", "headgate.db-wal", "headgate.db-shm"} <= set(rights)
+            assert set(rights.values()) == {0}
+            assert data.stat().st_mode & 0o777 == (0o700 if data is made else 0o755)
+            assert ("start.data_open" in server.log()) == (data is found)

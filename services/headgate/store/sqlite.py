@@ -56,6 +56,14 @@ class _Commit:
     error: Exception | None = None
 
 
+def _make_closed(path: str) -> None:
+    """The file, closed to others if it is made now; what SQLite puts beside it (-wal, -shm) gets its rights."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise Outage(f"cannot open {path}: {error.strerror}") from error
+
+
 def open_sqlite(path: Path | str, *, sync: str = "full", clock: Callable[[], int] | None = None) -> SqliteBackend:
     """The store in the file at `path`, made and migrated if needed; `:memory:` for one that dies with the process.
 
@@ -81,6 +89,8 @@ class SqliteBackend:
         self._lock_file = (
             -1 if self._in_memory else os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         )
+        if not self._in_memory:
+            _make_closed(path)
         self._writer = self._connect()
         self._migrate()
         self._memory_lock = threading.RLock()
