@@ -28,13 +28,7 @@ def prefix_sql(query: Query) -> tuple[str, list[Any]] | None:
     bound = said.get(("key", "<"))
     in_line = all(said.get((field, op)) == value for field, op, value in _LINE)
     rest = set(said) - {("state", "=="), ("delayed", "=="), ("tenant", "=="), ("key", "<"), ("priority", "in")}
-    if (
-        query.collection != "runs"
-        or not isinstance(bound, int)
-        or ("tenant", "==") not in said
-        or not in_line
-        or rest
-    ):
+    if query.collection != "runs" or not isinstance(bound, int) or ("tenant", "==") not in said or not in_line or rest:
         return None
     return _sum(str(said["tenant", "=="]), bound, said.get(("priority", "in")))
 
