@@ -69,12 +69,9 @@ def test_who_ramps_is_told_when_the_pace_lets_it_start(tmp_path: Path) -> None:
     crowded(world)
     pause.resume(world.deps, world.dispatcher, "acme", "tenant", world.why())
     world.clock.forward(2)  # what was kept of the time before
-    found = [line for line in (overview.line_of(world.deps, run) for run in queued(world)) if line is not None]
-    told = {line.position: line.estimated_wait.p50 for line in found if line.estimated_wait is not None}
-    begin = starts_in(world, 8)
-    assert len(told) > 6
-    for position, seconds in told.items():
-        assert position is not None
+    found, begin = told(world), starts_in(world, 8)
+    assert len(found) > 6
+    for position, seconds in found.items():
         assert abs(begin[position - 1] - seconds) <= 0.6
 
 
@@ -151,6 +148,34 @@ def test_a_deep_queue_slows_starts_and_recovery_ramps(tmp_path: Path) -> None:
     sweep.sweep(world.deps, world.dispatcher)
     assert pressure.look(world.deps).state == "ok"
     assert world.tenant().waiting > 0  # a slow spell ends in a ramp, not in a flood
+
+
+def told(world: World) -> dict[int, float]:
+    """p50 by place in line."""
+    found = [line for line in (overview.line_of(world.deps, run) for run in queued(world)) if line is not None]
+    return {line.position or 0: line.estimated_wait.p50 for line in found if line.estimated_wait is not None}
+
+
+def test_who_waits_while_starts_are_slow_is_told_so(tmp_path: Path) -> None:
+    world = a_world(tmp_path, pressure=PressurePolicy(queue_depth=3))
+    slowed(world)
+    for _ in range(6):
+        world.accepted(on_limit=OnLimit.QUEUE)
+    world.clock.forward(2)
+    found = told(world)
+    assert len(found) > 3
+    assert all(seconds == position / 2 for position, seconds in found.items())
+
+
+def test_a_users_ramp_is_told_to_that_user_alone(tmp_path: Path) -> None:
+    world = a_world(tmp_path, user=None)
+    pause.pause(world.deps, world.dispatcher, "acme", Pause(scope="user:ada", mode="hold"), world.why())
+    for _ in range(5):
+        world.accepted(user="ada", on_limit=OnLimit.QUEUE)
+    pause.resume(world.deps, world.dispatcher, "acme", "user:ada", world.why())
+    world.clock.forward(2)
+    assert list(told(world).values()) == [0.5, 1.0, 1.5, 2.0]
+    assert str(world.accepted(user="bob").state) == "pending"
 
 
 def test_a_rule_in_dry_run_slows_nobody(tmp_path: Path) -> None:
