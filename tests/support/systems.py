@@ -19,7 +19,7 @@ from headgate.flow.submit import Accepted
 from headgate.settings import load_settings
 from headgate.wiring import System
 from tests.support.emulators import free_port
-from tests.support.world import Facts
+from tests.support.world import Facts, HeldDelivery
 
 TENANT = "acme"
 OWNER = Caller(credential="key of acme", role=Role.OWNER, tenant=TENANT)
@@ -27,7 +27,7 @@ OWNER = Caller(credential="key of acme", role=Role.OWNER, tenant=TENANT)
 
 @contextlib.contextmanager
 def pubsub_system(data: Path, **environment: str) -> Iterator[System]:
-    """One whose delivery is Pub/Sub, at an address where nobody answers unless the test says otherwise.
+    """One whose delivery is Pub/Sub; unless the test says where it is, messages are taken and held.
 
     Its telemetry remembers (`said`). Tenant `acme` has the plan enterprise.
     """
@@ -35,6 +35,8 @@ def pubsub_system(data: Path, **environment: str) -> Iterator[System]:
     variables |= {"HEADGATE_PUSH_AUTH": "none", "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{free_port()}"}
     system = wiring.build(load_settings(variables | environment))
     _remember(system)
+    if "PUBSUB_EMULATOR_HOST" not in environment:
+        object.__setattr__(system.deps, "delivery", HeldDelivery())
     try:
         prepare(system.deps, system.dispatcher)
         create_tenant(system.deps, TENANT, "enterprise")
