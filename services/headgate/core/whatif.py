@@ -116,6 +116,7 @@ class _Fleet:
         self._in_line: set[int] = set()
         self._users: Counter[tuple[str, str | None]] = Counter()
         self._clock = 0.0
+        self._out: set[str] = set()
 
     # --- what happens
 
@@ -132,6 +133,7 @@ class _Fleet:
             self.start(number, now)
         else:  # what waited before the time looked at had been accepted: it is in line
             self._enqueue(number, now)
+            self._passed()
 
     def start(self, number: int, now: int) -> None:
         """It takes its slots, for as long as it really held them."""
@@ -155,6 +157,7 @@ class _Fleet:
         self._count(run, -1)
         self._look_at(run.tenant)
         self._dispatch(now, run, None if everybody else {run.kind} if its_kind else set())
+        self._passed()
 
     def leave(self, number: int, now: int) -> None:
         """It was cancelled, or its start deadline passed, while it waited."""
@@ -167,6 +170,7 @@ class _Fleet:
         if number in self._in_line:
             self._join_lane(number)
             self._dispatch(now, self.demands[number].run, set())
+            self._passed()
 
     # --- the line
 
@@ -192,12 +196,18 @@ class _Fleet:
         self._look_at(run.tenant)
 
     def _look_at(self, tenant_id: str) -> None:
-        """A tenant that begins to offer starts at the fleet's virtual time, as in Ledger.close."""
+        """A tenant that begins to offer a kind starts at the fleet's virtual time, as in Ledger.close."""
         tenant = self._tenants[tenant_id]
-        offers = not tenants.full(tenant, TENANT) and any(self._heads(tenant_id, None))
-        if offers and not tenant.offers:
+        heads = () if tenants.full(tenant, TENANT) else self._heads(tenant_id, None)
+        offers = {self.demands[number].run.kind for _, number in heads}
+        if offers - set(tenant.offers):
             tenant = tenants.lifted(tenant, self._clock)
-        self._tenants[tenant_id] = replace(tenant, offers=("any",) if offers else ())
+        self._tenants[tenant_id] = replace(tenant, offers=tuple(sorted(offers)))
+
+    def _passed(self) -> None:
+        """What a pass of dispatch finds full now: who starts in such a kind later was kept waiting by it."""
+        offered = {kind for tenant in self._tenants.values() for kind in tenant.offers}
+        self._out = {kind for kind in offered if not self._room(kind_scope(kind))} if self._room(SYSTEM) else set()
 
     def _out_of_line(self, number: int) -> None:
         run = self.demands[number].run
@@ -218,6 +228,9 @@ class _Fleet:
             if number is None:
                 return
             self._out_of_line(number)
+            run = self.demands[number].run
+            if run.kind in self._out:
+                self._tenants[run.tenant] = tenants.lifted(self._tenants[run.tenant], self._clock)
             self.start(number, now)
 
     def _by_turn(self, concerned: list[str]) -> list[str]:
