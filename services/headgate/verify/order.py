@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from headgate.core import tenant as tenants
+from headgate.core.lane import Lane
 from headgate.core.line import stands_in_line
 from headgate.core.policy import PressurePolicy
 from headgate.core.run import IN_FLIGHT, Run
@@ -20,11 +21,20 @@ def passed_over(picture: Picture, started: Run, by_key: bool, pressure: Pressure
     """Runs of the same tenant and kind that could have started instead: those of a smaller key or (no key) any.
 
     Left out are those of a repository that holds a slot already (no repository gets half of the system before others),
-    and those in a scope that takes up again after a pause and must wait for its next start.
+    those in a scope that takes up again after a pause and must wait for its next start, and those that sleep on a scope
+    for which such a one is awake: the dispatch that meets it wakes them.
     """
     after = picture.get(Tenant, started.tenant)
     before = tenants.give(after, started.id, 0)
     held_back = {scope for holder in before.holders.values() for scope in holder.scopes if scope.startswith("repo:")}
+    paced = {
+        scope
+        for run in picture.live
+        if (run.tenant, run.kind) == (started.tenant, started.kind)
+        and stands_in_line(run)
+        and paused_for(after, run.scopes, started.holding_since or 0, pressure) is not None
+        for scope in run.scopes
+    }
     return [
         run.id
         for run in picture.live
@@ -34,6 +44,7 @@ def passed_over(picture: Picture, started: Run, by_key: bool, pressure: Pressure
         and blocked(before, run.scopes) is None
         and held_back.isdisjoint(run.scopes)
         and paused_for(after, run.scopes, started.holding_since or 0, pressure) is None
+        and picture.get(Lane, run.lane).on not in paced
     ]
 
 
