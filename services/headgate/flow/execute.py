@@ -115,6 +115,8 @@ class Executor:
         self._wake.set()
         if self._heart.is_alive():
             self._heart.join(timeout=3.0)
+        with contextlib.suppress(OSError):  # what still lies there is for the next start to remove
+            self._workroot.rmdir()
 
     @property
     def worker(self) -> str:
