@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from headgate.core import tenant as tenants
-from headgate.core.lane import Lane
+from headgate.core.lane import Lane, LaneState
 from headgate.core.line import stands_in_line
 from headgate.core.policy import PressurePolicy
 from headgate.core.run import IN_FLIGHT, Run
@@ -22,11 +22,14 @@ def passed_over(picture: Picture, started: Run, by_key: bool, pressure: Pressure
 
     Left out are those of a repository that holds a slot already (no repository gets half of the system before others),
     those in a scope that takes up again after a pause and must wait for its next start, and those that sleep on a scope
-    for which such a one is awake: the dispatch that meets it wakes them.
+    for which only such a one is awake: the dispatch that meets it wakes them.
     """
     after = picture.get(Tenant, started.tenant)
     before = tenants.give(after, started.id, 0)
     held_back = {scope for holder in before.holders.values() for scope in holder.scopes if scope.startswith("repo:")}
+    for lane in picture.all(Lane):
+        if lane.state is LaneState.READY and lane.tenant == after.id and held_back.intersection(lane.scopes):
+            held_back.update(lane.scopes)
     paced = {
         scope
         for run in picture.live
