@@ -5,13 +5,12 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 
 from headgate.core.policy import Policy
 from headgate.core.submission import Submission
 from headgate.core.tenant import Tenant
-from headgate.delivery.port import Message
 from headgate.flow import setup, work
 from headgate.flow.deps import Asking, Deps
 from headgate.flow.dispatch import Dispatcher
@@ -20,6 +19,7 @@ from headgate.handlers.interface import Done
 from headgate.store.committer import Budget
 from headgate.store.reader import Store
 from headgate.store.sqlite import SqliteBackend
+from headgate.verify.faulty import Pigeonhole
 from headgate.verify.live import owner
 from headgate.verify.places import KINDS, Anything, Ids, NoArtifacts, Silence
 
@@ -50,23 +50,6 @@ class VirtualTiming:
         return self._chance
 
 
-@dataclass
-class Inbox:
-    """Messages until the fleet takes them."""
-
-    messages: list[Message] = field(default_factory=list)
-
-    def publish(self, message: Message, timeout: float) -> None:
-        """See Delivery."""
-        self.messages.append(message)
-
-    def ping(self, timeout: float) -> None:
-        """See Delivery."""
-
-    def close(self) -> None:
-        """See Delivery."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
     """One run: whose, and when it was submitted, started and done (seconds from the beginning)."""
@@ -83,7 +66,7 @@ class Fleet:
     def __init__(self, policy: Policy, tenants: Mapping[str, str]) -> None:
         self.now = START
         timing, ids = VirtualTiming(lambda: self.now), Ids()
-        self.inbox = Inbox()
+        self.inbox = Pigeonhole()
         store = Store(SqliteBackend(":memory:", "off", lambda: self.now), timing, ids.commit, Budget())
         self.deps = Deps(
             store=store, policy=policy, delivery=self.inbox, handlers={kind: Anything(kind) for kind in KINDS},
@@ -131,8 +114,7 @@ class Fleet:
 
     def _deliver(self) -> None:
         """Workers take what was published at once."""
-        messages, self.inbox.messages = self.inbox.messages, []
-        for message in messages:
+        for message in self.inbox.taken():
             claimed = work.claim(self.deps, message.run_id, message.fence, "worker")
             if claimed is not None:
                 started = self.now

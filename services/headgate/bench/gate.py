@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from headgate.bench.line import BOUNDLESS, TENANT, Hold
+from headgate.bench.line import BOUNDLESS, TENANT
 from headgate.core.policy import OnLimit, Policy
 from headgate.core.run import Run
 from headgate.core.submission import Submission
@@ -16,6 +16,7 @@ from headgate.flow import work
 from headgate.flow.deps import Asking
 from headgate.flow.submit import Accepted
 from headgate.handlers.interface import Done
+from headgate.verify.faulty import Pigeonhole
 from headgate.verify.ground import Ground, fresh_name
 from headgate.verify.live import live_place, owner, percentile, prepare
 from headgate.verify.places import Place
@@ -38,7 +39,7 @@ class Times:
 
 def submits(ground: Ground, count: int) -> Times:
     """From the call to the answer of a submit that is admitted at once, one caller; each run ends before the next."""
-    inbox = Hold()
+    inbox = Pigeonhole()
     place = live_place("bench", ground.open(fresh_name()), inbox, POLICY)
     try:
         prepare(place, [TENANT], "enterprise")
@@ -47,13 +48,13 @@ def submits(ground: Ground, count: int) -> Times:
         place.deps.store.close()
 
 
-def _submitted(place: Place, inbox: Hold) -> float:
+def _submitted(place: Place, inbox: Pigeonhole) -> float:
     timing = place.deps.timing
     began = timing.monotonic()
     answer = place.submitter.submit(owner(TENANT), TENANT, Submission(kind="command"), Asking())
     seconds = timing.monotonic() - began
     assert isinstance(answer, Accepted)
-    message = inbox.messages.pop()
+    [message] = inbox.taken()
     run = work.claim(place.deps, message.run_id, message.fence, "bench")
     assert run is not None
     work.finish(place.deps, place.dispatcher, run, work.Ending(outcome=Done({})))

@@ -11,13 +11,13 @@ from headgate.core.policy import LineBounds, Policy
 from headgate.core.run import Run
 from headgate.core.submission import Submission, run_of
 from headgate.core.tenant import Tenant
-from headgate.delivery.port import Message
 from headgate.flow import overview, places, work
 from headgate.flow.dispatch import Dispatcher
 from headgate.flow.ledger import Ledger
 from headgate.handlers.interface import Done
 from headgate.store.documents import where
 from headgate.store.transaction import Tx
+from headgate.verify.faulty import Pigeonhole
 from headgate.verify.ground import Ground, fresh_name
 from headgate.verify.live import live_place, percentile, prepare
 from headgate.verify.places import Place
@@ -54,23 +54,6 @@ class Line:
         return {"queued": self.length, **times, "reads": self.reads, "writes": self.writes}
 
 
-class Hold:
-    """Keeps the messages: the bench itself is the worker."""
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-
-    def publish(self, message: Message, timeout: float) -> None:
-        """See Delivery."""
-        self.messages.append(message)
-
-    def ping(self, timeout: float) -> None:
-        """See Delivery."""
-
-    def close(self) -> None:
-        """See Delivery."""
-
-
 class Timed(Dispatcher):
     """A dispatcher that tells how long its passes took."""
 
@@ -93,7 +76,7 @@ class Scene:
 
     length: int
     place: Place
-    inbox: Hold
+    inbox: Pigeonhole
     billed: CountingBackend
 
 
@@ -126,11 +109,11 @@ def _line(scene: Scene, promotion: tuple[float, ...]) -> Line:
 def _scene(ground: Ground, length: int, progress: Progress) -> Scene:
     """Filled by one process, measured in another: what the filling left in memory and to be written is out of the way."""
     name, policy = fresh_name(), replace(Policy(), line=BOUNDLESS, user=None, kinds={})
-    filling = live_place("fill", ground.open(name), Hold(), policy)
+    filling = live_place("fill", ground.open(name), Pigeonhole(), policy)
     prepare(filling, [TENANT], "free")  # one at a time: every finish promotes exactly one
     fill(filling, policy, length, progress)
     filling.deps.store.close()
-    inbox, billed = Hold(), CountingBackend(ground.open(name))
+    inbox, billed = Pigeonhole(), CountingBackend(ground.open(name))
     place = live_place("bench", billed, inbox, policy)
     place.dispatcher.dispatch()
     return Scene(length, place, inbox, billed)
@@ -159,7 +142,7 @@ def fill(place: Place, policy: Policy, length: int, progress: Progress = lambda 
 
 def _promotion(scene: Scene) -> float:
     """Finish what runs; the seconds from that commit until the next run is pending and published."""
-    message, place = scene.inbox.messages.pop(), scene.place
+    [message], place = scene.inbox.taken(), scene.place
     run = work.claim(place.deps, message.run_id, message.fence, "bench")
     assert run is not None
     timed = Timed(place.dispatcher, place.deps.timing.monotonic)
